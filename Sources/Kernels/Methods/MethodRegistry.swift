@@ -1,0 +1,16 @@
+/// Every method that the tool knows, one line each.
+public enum MethodRegistry {
+  public static let all: [any AdapterMethod.Type] = []
+
+  /// The methods that a `peft_type` may stand for, in the order of `all`.
+  public static func methods(peftType: String) -> [any AdapterMethod.Type] {
+    all.filter { $0.descriptor.peftTypes.contains(peftType) }
+  }
+
+  /// The method of a module with these tensors.
+  public static func method(
+    peftType: String, shapes: [String: [Int]], settings: MethodSettings
+  ) -> (any AdapterMethod.Type)? {
+    methods(peftType: peftType).first { $0.claims(shapes, settings: settings) }
+  }
+}
