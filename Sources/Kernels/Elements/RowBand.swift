@@ -17,7 +17,8 @@ public struct RowBand: @unchecked Sendable {
     self.columns = columns
     // An empty buffer may have no address; a band of no elements never reads it.
     self.start =
-      values.baseAddress ?? UnsafeMutablePointer(bitPattern: MemoryLayout<Float>.alignment)
+      values.baseAddress
+      ?? UnsafeMutablePointer(bitPattern: MemoryLayout<Float>.alignment)
       .unsafelyUnwrapped
   }
 

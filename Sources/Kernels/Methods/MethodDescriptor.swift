@@ -32,7 +32,8 @@ public struct MethodDescriptor: Sendable {
   public init(
     title: String, names: [String], peftTypes: [String], source: String, leaves: [String],
     frozenLeaves: [String] = [], sharedTensors: [String] = [], trainableShared: [String] = [],
-    settings: [String], patterns: [SettingPattern] = [], trainingSettings: [String] = [], notMergeable: String? = nil,
+    settings: [String], patterns: [SettingPattern] = [], trainingSettings: [String] = [],
+    notMergeable: String? = nil,
     remark: String? = nil
   ) {
     self.title = title
