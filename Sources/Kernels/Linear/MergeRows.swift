@@ -7,7 +7,7 @@ import CKernels
 /// alignment, and may be the same memory; `statistics` receives one value per row. An element whose
 /// change is zero keeps its bits, and so does a NaN. A NaN that arithmetic produces is stored
 /// positive, quiet, without payload. The bytes do not depend on the processor, nor on how rows are
-/// grouped into calls (spec/numerics.md, sections 3 to 6).
+/// grouped into calls (spec/numerics.md, sections 2 to 4).
 public enum MergeRows {
   /// `w' = round(w + D)`, D the sum of `terms` in their order: `D = fma(scale, B·A, D)` from +0.
   ///
