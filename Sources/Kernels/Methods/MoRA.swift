@@ -87,7 +87,8 @@ public struct MoRA: TrainableMethod {
     rank = summary.rank ?? 0
     matrix = try module.tensor(leaf).reals
     if leaf == "lora_A.weight", let copy = module.tensors["lora_B.weight"], copy.reals != matrix {
-      throw .values(leaf: "lora_B.weight", reason: "differs from lora_A.weight, of which it is a copy")
+      throw .values(
+        leaf: "lora_B.weight", reason: "differs from lora_A.weight, of which it is a copy")
     }
   }
 
@@ -176,6 +177,7 @@ struct MoRAMaps: Sendable {
   /// cos and sin of `k·10000^(−2j/r')`, blocks × r'/2: the rotation of block k (equation 9).
   var rotation: (cosines: [Double], sines: [Double]) {
     var result: (cosines: [Double], sines: [Double]) = ([], [])
+    guard kind == .six else { return result }
     for block in 0..<blocks {
       for j in 0..<rank / 2 {
         let angle = Double(block) * pow(10000, -2 * Double(j) / Double(rank))
@@ -190,7 +192,7 @@ struct MoRAMaps: Sendable {
   /// Rotations are computed in f64 and rounded to f32; features that share a position twice, because
   /// the padding returns to them, get the sum.
   func templates(_ matrix: [Float]) -> [RepeatedRowsUpdate.Template] {
-    let angles = kind == .six ? rotation : ([], [])
+    let angles = rotation
     let half = rank / 2
     var result: [RepeatedRowsUpdate.Template] = []
     result.reserveCapacity(blocks * rank)

@@ -146,7 +146,7 @@ public struct OneLoRA: TrainableMethod {
       switch self.compression {
       case .sum: .sum
       case .learned: .learned
-      case .random: .frozen(ScalarBuffer(a ?? []))
+      case .random: .frozen(FrozenMatrix(widening: a ?? [], rows: 1, columns: layer.inFeatures))
       }
     return RowwiseLayer<Scalar>(
       inFeatures: layer.inFeatures, outFeatures: layer.outFeatures, leaf: leaf,

@@ -20,7 +20,9 @@ public struct RepeatedRowsUpdate: WeightUpdate {
 
   public init(templates: [Template], templateOfRow: [Int?], columns: Int) {
     precondition(
-      templates.allSatisfy { $0.values.count <= columns && (0..<max(columns, 1)).contains($0.start) })
+      templates.allSatisfy {
+        $0.values.count <= columns && (0..<max(columns, 1)).contains($0.start)
+      })
     (self.templates, self.templateOfRow, self.columns) = (templates, templateOfRow, columns)
   }
 
@@ -36,7 +38,8 @@ public struct RepeatedRowsUpdate: WeightUpdate {
       template.values.withUnsafeBufferPointer { values in
         VectorArithmetic.add(
           UnsafeBufferPointer(rebasing: values[..<fitting]), times: scale,
-          to: UnsafeMutableBufferPointer(rebasing: target[template.start..<template.start + fitting]))
+          to: UnsafeMutableBufferPointer(
+            rebasing: target[template.start..<template.start + fitting]))
         VectorArithmetic.add(
           UnsafeBufferPointer(rebasing: values[fitting...]), times: scale,
           to: UnsafeMutableBufferPointer(rebasing: target[..<(values.count - fitting)]))

@@ -99,7 +99,8 @@ public struct VeRA: TrainableMethod {
     layers: [LayerGeometry], settings: MethodSettings
   ) throws(MethodError) -> [String: AdapterTensor] {
     guard let element = layers.first?.element else {
-      throw .setting(name: "save_projection", reason: "is false, and no layers to draw for are known")
+      throw .setting(
+        name: "save_projection", reason: "is false, and no layers to draw for are known")
     }
     let rank = try settings.positive("r", default: 256)
     let key = try settings.integer("projection_prng_key") ?? 0
@@ -146,8 +147,9 @@ public struct VeRA: TrainableMethod {
     let projections = VectorProjections<Scalar>(
       inFeatures: layer.inFeatures, outFeatures: layer.outFeatures, rank: rank,
       a: FrozenMatrix(
-        projectionA.reals, rows: rank, columns: projectionA.shape[1]),
-      b: FrozenMatrix(projectionB.reals, rows: projectionB.shape[0], columns: rank))
+        widening: projectionA.reals, rows: rank, columns: projectionA.shape[1]),
+      b: FrozenMatrix(
+        widening: projectionB.reals, rows: projectionB.shape[0], columns: rank))
     return magnitude == nil
       ? VeRALayer(projections: projections) : DVoRALayer(projections: projections)
   }

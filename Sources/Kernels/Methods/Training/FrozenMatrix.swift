@@ -4,12 +4,16 @@ struct FrozenMatrix<Scalar: TrainingScalar>: Sendable {
   let columns: Int
   private let values: [Scalar]
 
-  /// `values`, row-major. For `Float` nothing is copied, so that layers can share a projection.
-  init(_ values: [Float], rows: Int, columns: Int) {
+  /// `values`, row-major.
+  init(_ values: [Scalar], rows: Int, columns: Int) {
     precondition(values.count == rows * columns)
-    self.rows = rows
-    self.columns = columns
-    self.values = (values as? [Scalar]) ?? values.map { Scalar($0) }
+    (self.rows, self.columns, self.values) = (rows, columns, values)
+  }
+
+  /// `values`, row-major. For `Float` nothing is copied, so that layers can share a projection.
+  init(widening values: [Float], rows: Int, columns: Int) {
+    self.init(
+      (values as? [Scalar]) ?? values.map { Scalar($0) }, rows: rows, columns: columns)
   }
 
   /// Calls `body` with the matrix, which it must not write to.
