@@ -12,7 +12,7 @@ public struct VeRA: TrainableMethod {
       "r", "projection_prng_key", "save_projection", "d_initial", "fan_in_fan_out", "use_dora",
       "dora_simple",
     ],
-    trainingSettings: ["vera_dropout"],
+    trainingSettings: ["init_weights", "vera_dropout"],
     remark: "Projections that were not saved are drawn again, bit for bit.")
 
   private let layer: LayerGeometry
