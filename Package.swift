@@ -41,6 +41,7 @@ let package = Package(
     .testTarget(name: "AdaptersTests", dependencies: ["Adapters"]),
     .testTarget(name: "OperationsTests", dependencies: ["Operations", "CKernels"]),
     .testTarget(name: "TrainingTests", dependencies: ["Training"]),
-    .testTarget(name: "CLITests", dependencies: ["peft-tool", "Operations"]),
+    .testTarget(
+      name: "CLITests", dependencies: ["peft-tool", "Safetensors"], exclude: ["Help"]),
   ]
 )
