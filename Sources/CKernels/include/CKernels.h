@@ -5,6 +5,7 @@
 #include "cpu.h"
 #include "elements.h"
 #include "merge.h"
+#include "undo.h"
 #include "vector.h"
 
 #endif

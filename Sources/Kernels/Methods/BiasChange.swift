@@ -11,4 +11,14 @@ struct BiasChange: BiasUpdate {
       for index in bias.indices { bias[index] *= factor[index] }
     }
   }
+
+  func reverse(on bias: inout [Float], weight: Float) -> Bool {
+    for index in bias.indices {
+      let (addend, factor) = (addend?[index] ?? 0, factor?[index] ?? 1)
+      let divisor = 1 + weight * (factor - 1)
+      guard divisor != 0 else { return false }
+      bias[index] = (bias[index] - weight * factor * addend) / divisor
+    }
+    return true
+  }
 }
