@@ -10,8 +10,10 @@
 #pragma STDC FP_CONTRACT OFF
 
 enum {
-  /// Elements whose nearest values are found at a time.
+  /// Elements whose nearest values are found at a time: a multiple of 8.
   BLOCK = 256,
+  /// Neighbouring places that are tried at once where there is more than one candidate.
+  WINDOW = 16,
 };
 
 CK_INLINE uint32_t ck_magnitude(ck_element element) {
@@ -47,55 +49,65 @@ CK_INLINE uint32_t ck_at_place(ck_element element, uint32_t place) {
   return place & sign ? place - sign : (sign | (sign - 1)) - place;
 }
 
-/// What `weight` is stored as, where neither it nor the result is a NaN; else some NaN.
-CK_INLINE uint32_t ck_rounded_change(ck_element element, int scaled, uint32_t weight, float delta,
-                                     float factor) {
-  float w = ck_widen_bits(element, weight);
-  float sum = delta == 0 ? w : w + delta;
-  return ck_round_bits(element, scaled ? sum * factor : sum);
-}
+/// One element that was changed.
+typedef struct {
+  ck_element element;
+  int scaled;
+  uint32_t merged;
+  float delta;
+  float factor;
+} changed_element;
 
 #define CK_TARGET
 #define CK_NAMED(name) name##_portable
+#if defined(__aarch64__)
+#define CK_HAS_HALF 1
+#else
+#define CK_HAS_HALF 0
+#endif
 #include "undo_nearest.h"
 #undef CK_TARGET
 #undef CK_NAMED
+#undef CK_HAS_HALF
 
 #if defined(__x86_64__)
+#define CK_HAS_HALF 1
+
 #define CK_TARGET __attribute__((target("avx2,fma,f16c")))
 #define CK_NAMED(name) name##_avx2
 #include "undo_nearest.h"
 #undef CK_TARGET
 #undef CK_NAMED
 
-#define CK_TARGET __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,fma,f16c")))
+#define CK_TARGET \
+  __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,fma,f16c")))
 #define CK_NAMED(name) name##_avx512
 #include "undo_nearest.h"
 #undef CK_TARGET
 #undef CK_NAMED
 #endif
 
-static void nearest(const ck_changed *changed, size_t start, size_t count, uint32_t *values,
-                    uint32_t *open) {
+/// The functions of the path that is taken.
+typedef struct {
+  void (*nearest)(const ck_changed *changed, size_t start, size_t count, uint32_t *values,
+                  uint8_t *open);
+  uint32_t (*differences)(ck_element element, size_t count, const char *stored,
+                          const uint32_t *values, const uint8_t *open);
+  void (*put)(ck_element element, size_t count, const uint32_t *values, char *stored);
+  uint32_t (*window)(const changed_element *changed, uint32_t first);
+} undo_kernels;
+
+static undo_kernels chosen_kernels(void) {
   switch (ck_get_path()) {
 #if defined(__x86_64__)
-    case CK_PATH_AVX2: nearest_avx2(changed, start, count, values, open); break;
-    case CK_PATH_AVX512: nearest_avx512(changed, start, count, values, open); break;
+    case CK_PATH_AVX2: return (undo_kernels){nearest_avx2, differences_avx2, put_avx2, window_avx2};
+    case CK_PATH_AVX512: return (undo_kernels){nearest_avx512, differences_avx512, put_avx512, window_avx512};
 #endif
-    default: nearest_portable(changed, start, count, values, open);
+    default: return (undo_kernels){nearest_portable, differences_portable, put_portable, window_portable};
   }
 }
 
 // MARK: Search
-
-/// One element that was changed.
-typedef struct {
-  ck_element element;
-  int scaled;
-  uint32_t merged;  // no NaN
-  float delta;
-  float factor;
-} changed_element;
 
 /// On which side of the candidates the value at `place`, no NaN, is: -1 below, 0 one of them, 1 above.
 CK_INLINE int side(const changed_element *changed, uint32_t place) {
@@ -145,13 +157,12 @@ CK_INLINE uint32_t last_on_side(const changed_element *changed, int wanted, uint
   return step > 0 ? from + (uint32_t)inside : from - (uint32_t)inside;
 }
 
-/// The places of all candidates. Returns 0, or -1 when there are none.
-static int find_candidates(const changed_element *changed, uint32_t nearest, uint32_t *first,
-                           uint32_t *last) {
+/// Searches for the places of all candidates, from `place` on. Returns 0, or -1 when there are none.
+static int search_candidates(const changed_element *changed, uint32_t place, uint32_t *first,
+                             uint32_t *last) {
   ck_element element = changed->element;
   uint32_t lowest = ck_place(element, ck_infinity(element) | (ck_magnitude(element) + 1));
   uint32_t highest = ck_place(element, ck_infinity(element));
-  uint32_t place = ck_place(element, nearest);
   if (place < lowest) place = lowest;
   if (place > highest) place = highest;
   int where = side(changed, place);
@@ -164,6 +175,20 @@ static int find_candidates(const changed_element *changed, uint32_t nearest, uin
   }
   *first = where < 0 ? place : last_on_side(changed, 0, place, -1, lowest);
   *last = where > 0 ? place : last_on_side(changed, 0, place, 1, highest);
+  return 0;
+}
+
+/// The places of all candidates, around `place`. Returns 0, or -1 when there are none.
+static int find_candidates(const undo_kernels *kernels, const changed_element *changed,
+                           uint32_t place, uint32_t *first, uint32_t *last) {
+  uint32_t start = place - WINDOW / 2;
+  uint32_t found = kernels->window(changed, start);
+  // Those at an edge may go on beyond it.
+  if (found == 0 || (found & (1u | 1u << (WINDOW - 1))) != 0) {
+    return search_candidates(changed, place, first, last);
+  }
+  *first = start + (uint32_t)__builtin_ctz(found);
+  *last = start + 31 - (uint32_t)__builtin_clz(found);
   return 0;
 }
 
@@ -216,8 +241,8 @@ static int is_nan(ck_element element, uint32_t bits) {
   return (bits & ck_magnitude(element)) > ck_infinity(element);
 }
 
-static int write_one(const changed_element *changed, uint32_t nearest, uint32_t weight,
-                     ck_bit_stream *bits) {
+static int write_one(const undo_kernels *kernels, const changed_element *changed,
+                     uint32_t nearest, uint32_t weight, ck_bit_stream *bits) {
   ck_element element = changed->element;
   if (is_nan(element, changed->merged)) {
     if (changed->merged == ck_stored_nan(element)) {
@@ -226,14 +251,14 @@ static int write_one(const changed_element *changed, uint32_t nearest, uint32_t 
     return weight == changed->merged ? 0 : -1;
   }
   uint32_t first, last;
-  if (find_candidates(changed, nearest, &first, &last) != 0) return -1;
+  if (find_candidates(kernels, changed, ck_place(element, nearest), &first, &last) != 0) return -1;
   uint32_t place = ck_place(element, weight);
   if (place < first || place > last) return -1;
   return put_bits(bits, place - first, bits_for(last - first));
 }
 
-static int read_one(const changed_element *changed, uint32_t nearest, uint32_t *weight,
-                    ck_bit_stream *bits) {
+static int read_one(const undo_kernels *kernels, const changed_element *changed, uint32_t nearest,
+                    uint32_t *weight, ck_bit_stream *bits) {
   ck_element element = changed->element;
   if (is_nan(element, changed->merged)) {
     *weight = changed->merged;
@@ -243,44 +268,65 @@ static int read_one(const changed_element *changed, uint32_t nearest, uint32_t *
     return 0;
   }
   uint32_t first, last, rank;
-  if (find_candidates(changed, nearest, &first, &last) != 0) return -1;
+  if (find_candidates(kernels, changed, ck_place(element, nearest), &first, &last) != 0) return -1;
   if (get_bits(bits, bits_for(last - first), &rank) != 0 || rank > last - first) return -1;
   *weight = ck_at_place(element, first + rank);
   return 0;
 }
 
-int ck_write_candidates(const ck_changed *changed, const void *stored, ck_bit_stream *bits) {
-  uint32_t values[BLOCK], open[BLOCK];
-  size_t size = ck_element_size(changed->element);
-  for (size_t start = 0; start < changed->count; start += BLOCK) {
-    size_t count = changed->count - start < BLOCK ? changed->count - start : BLOCK;
-    nearest(changed, start, count, values, open);
-    for (size_t i = 0; i < count; i++) {
-      uint32_t weight =
-          ck_load_bits(changed->element, (const char *)stored + (start + i) * size);
-      if (!open[i]) {
-        if (weight != values[i]) return -1;
+/// The next element from `i` on that is open; a multiple of 8, or BLOCK, where there is none.
+CK_INLINE size_t next_open(const uint8_t open[BLOCK], size_t i) {
+  while (i < BLOCK) {
+    if (i % 8 == 0) {
+      uint64_t flags;
+      memcpy(&flags, open + i, sizeof flags);
+      if (flags == 0) {
+        i += 8;
         continue;
       }
-      changed_element element = at(changed, start + i);
-      if (write_one(&element, values[i], weight, bits) != 0) return -1;
+    }
+    if (open[i]) break;
+    i++;
+  }
+  return i;
+}
+
+int ck_write_candidates(const ck_changed *changed, const void *stored, ck_bit_stream *bits) {
+  undo_kernels kernels = chosen_kernels();
+  ck_element element = changed->element;
+  size_t size = ck_element_size(element);
+  for (size_t start = 0; start < changed->count; start += BLOCK) {
+    size_t count = changed->count - start < BLOCK ? changed->count - start : BLOCK;
+    uint32_t values[BLOCK];
+    uint8_t open[BLOCK] = {0};
+    const char *weights = (const char *)stored + start * size;
+    kernels.nearest(changed, start, count, values, open);
+    if (kernels.differences(element, count, weights, values, open) != 0) return -1;
+    for (size_t i = next_open(open, 0); i < count; i = next_open(open, i + 1)) {
+      changed_element one = at(changed, start + i);
+      uint32_t weight = ck_load_bits(element, weights + i * size);
+      if (write_one(&kernels, &one, values[i], weight, bits) != 0) return -1;
     }
   }
   return 0;
 }
 
 int ck_read_candidates(const ck_changed *changed, void *stored, ck_bit_stream *bits) {
-  uint32_t values[BLOCK], open[BLOCK];
-  size_t size = ck_element_size(changed->element);
+  undo_kernels kernels = chosen_kernels();
+  ck_element element = changed->element;
+  size_t size = ck_element_size(element);
   for (size_t start = 0; start < changed->count; start += BLOCK) {
     size_t count = changed->count - start < BLOCK ? changed->count - start : BLOCK;
-    nearest(changed, start, count, values, open);
-    for (size_t i = 0; i < count; i++) {
-      if (open[i]) {
-        changed_element element = at(changed, start + i);
-        if (read_one(&element, values[i], values + i, bits) != 0) return -1;
-      }
-      ck_store_bits(changed->element, values[i], (char *)stored + (start + i) * size);
+    uint32_t values[BLOCK];
+    uint8_t open[BLOCK] = {0};
+    char *weights = (char *)stored + start * size;
+    kernels.nearest(changed, start, count, values, open);
+    kernels.put(element, count, values, weights);
+    for (size_t i = next_open(open, 0); i < count; i = next_open(open, i + 1)) {
+      changed_element one = at(changed, start + i);
+      uint32_t weight;
+      if (read_one(&kernels, &one, values[i], &weight, bits) != 0) return -1;
+      ck_store_bits(element, weight, weights + i * size);
     }
   }
   return 0;

@@ -9,18 +9,22 @@ struct RecordedChange: Sendable {
   /// Where D can only be had whole: the band of all rows.
   private let whole: WholeChange?
 
-  /// - Throws: `BaseNeeded` where adapters and record together do not give the change in pieces of
-  ///   `rowsPerChunk` rows.
+  /// - Parameters:
+  ///   - pipeline: what the adapters say.
+  ///   - factors: Q, one per row or column, where the record has it.
+  ///   - rowsPerChunk: rows that are coded together.
+  /// - Throws: `BaseNeeded` where adapters and record do not give the change in such pieces.
   init(
-    _ tensor: MergedTensor, factors: [Float]?, rowsPerChunk: Int, workspace: Workspace
+    _ pipeline: MergePipeline, shape: MergedTensor.Shape, factors: [Float]?, element: ElementType,
+    rowsPerChunk: Int, workspace: Workspace
   ) throws {
-    pipeline = try tensor.pipelineWithoutBase()
-    element = tensor.element
+    self.pipeline = pipeline
+    self.element = element
     self.factors = factors
     if pipeline.needsWholeMatrix {
       guard
         let change = pipeline.change(
-          of: 0..<tensor.shape.rows, factors: factors, element: element, workspace: workspace)
+          of: 0..<shape.rows, factors: factors, element: element, workspace: workspace)
       else { throw BaseNeeded() }
       whole = WholeChange(change)
     } else {

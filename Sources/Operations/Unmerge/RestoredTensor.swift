@@ -79,8 +79,9 @@ final class RestoredTensor: TensorSource {
     if case .candidates(let tensor, let rows) = content {
       do {
         opened.change = try RecordedChange(
-          tensor, factors: record.factors(of: name),
-          rowsPerChunk: entry.chunkBytes / rows.rowBytes, workspace: workspace)
+          tensor.pipelineWithoutBase(), shape: tensor.shape, factors: record.factors(of: name),
+          element: tensor.element, rowsPerChunk: entry.chunkBytes / rows.rowBytes,
+          workspace: workspace)
       } catch is BaseNeeded {
         throw notThisModel
       }

@@ -58,7 +58,9 @@ extension KernelPaths {
         if axis == .perElement {
           #expect(rule.bits(merged).map { ($0 + 7) / 8 } == code.count, "\(what)")
         }
-        if let wrong = zip(stored, back).enumerated().first(where: { $1.0 != $1.1 }) {
+        if back != stored,
+          let wrong = zip(stored, back).enumerated().first(where: { $1.0 != $1.1 })
+        {
           let bits = String(Self.patterns[wrong.offset / 2], radix: 16)
           Issue.record("\(what): 0x\(bits) did not come back")
         }

@@ -14,14 +14,15 @@ struct StoringRule {
   /// What every element is stored as when it is changed by D and Q.
   func stored(delta: Float, factor: Float?) -> [UInt16] {
     var results = values
-    for at in 0..<65536 {
-      let sum = delta == 0 ? values[at] : values[at] + delta
-      let result = factor.map { sum * $0 } ?? sum
-      results[at] = result.isNaN ? .nan : result
-    }
+    if delta != 0 { for at in 0..<65536 { results[at] = values[at] + delta } }
+    if let factor { for at in 0..<65536 { results[at] *= factor } }
+    for at in 0..<65536 where results[at].isNaN { results[at] = .nan }
     let rounded = element.rounded(results)
-    return (0..<65536).map { at in
-      values[at].isNaN ? UInt16(at) : UInt16(rounded[2 * at]) | UInt16(rounded[2 * at + 1]) << 8
+    return rounded.withUnsafeBytes { rounded in
+      (0..<65536).map { at in
+        values[at].isNaN
+          ? UInt16(at) : rounded.loadUnaligned(fromByteOffset: 2 * at, as: UInt16.self)
+      }
     }
   }
 
