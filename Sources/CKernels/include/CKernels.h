@@ -2,5 +2,7 @@
 #define CKERNELS_H
 
 #include "cpu.h"
+#include "int8.h"
+#include "nf4.h"
 
 #endif

@@ -1,0 +1,79 @@
+#include "nf4_kernels.h"
+#include "nf4_scalar.h"
+
+#pragma STDC FP_CONTRACT OFF
+
+enum { STRIP = 32 };
+
+NF4_INLINE void widen_strip(ck_stored stored, const char *from, float *to) {
+  if (stored == CK_STORED_F32) {
+    for (int i = 0; i < STRIP; i++) to[i] = nf4_load(CK_STORED_F32, from, i);
+  } else if (stored == CK_STORED_F16) {
+    for (int i = 0; i < STRIP; i++) to[i] = nf4_load(CK_STORED_F16, from, i);
+  } else {
+    for (int i = 0; i < STRIP; i++) to[i] = nf4_load(CK_STORED_BF16, from, i);
+  }
+}
+
+static void encode_strip(
+    const ck_four_bit_code *code, const float *values, float reciprocal, uint8_t *packed) {
+  float scaled[STRIP];
+  int32_t place[STRIP] = {0};
+  for (int i = 0; i < STRIP; i++) scaled[i] = values[i] * reciprocal;
+  for (int k = 0; k < 15; k++) {
+    const float threshold = code->thresholds[k];
+    for (int i = 0; i < STRIP; i++) place[i] += !(scaled[i] <= threshold);
+  }
+  for (int i = 0; i < STRIP; i += 2) {
+    packed[i / 2] = (uint8_t)(code->codes[place[i]] << 4 | code->codes[place[i + 1]]);
+  }
+}
+
+static void encode(
+    const ck_four_bit_code *code, ck_stored stored, const void *from, size_t blocks, size_t block,
+    uint8_t *packed, float *absmax) {
+  const char *source = from;
+  const size_t size = nf4_size(stored);
+  float values[STRIP];
+  for (size_t b = 0; b < blocks; b++, source += block * size, packed += block / 2) {
+    uint32_t largest[STRIP] = {0};
+    for (size_t at = 0; at < block; at += STRIP) {
+      widen_strip(stored, source + at * size, values);
+      for (int i = 0; i < STRIP; i++) {
+        uint32_t magnitude = nf4_bits(values[i]) & 0x7FFFFFFF;
+        largest[i] = magnitude > largest[i] ? magnitude : largest[i];
+      }
+    }
+    for (int i = 1; i < STRIP; i++) {
+      if (largest[i] > largest[0]) largest[0] = largest[i];
+    }
+    absmax[b] = nf4_absmax(largest[0]);
+    const float reciprocal = nf4_reciprocal(absmax[b]);
+    for (size_t at = 0; at < block; at += STRIP) {
+      widen_strip(stored, source + at * size, values);
+      encode_strip(code, values, reciprocal, packed + at / 2);
+    }
+  }
+}
+
+static void decode(
+    const float *values, const uint8_t *packed, const float *absmax, size_t blocks, size_t length,
+    ck_stored stored, void *to) {
+  char *out = to;
+  const size_t size = nf4_size(stored);
+  for (size_t b = 0; b < blocks; b++, packed += length / 2, out += length * size) {
+    float table[16];
+    uint16_t half[16];
+    for (int i = 0; i < 16; i++) {
+      table[i] = nf4_canonical(values[i] * absmax[b]);
+      nf4_store(stored, table[i], stored == CK_STORED_F32 ? (void *)table : (void *)half, i);
+    }
+    if (stored == CK_STORED_F32) {
+      for (size_t i = 0; i < length; i++) memcpy(out + 4 * i, &table[nf4_nibble(packed, i)], 4);
+    } else {
+      for (size_t i = 0; i < length; i++) memcpy(out + 2 * i, &half[nf4_nibble(packed, i)], 2);
+    }
+  }
+}
+
+const nf4_kernels nf4_portable = {encode, decode};
