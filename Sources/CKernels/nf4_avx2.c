@@ -3,17 +3,17 @@
 #include <immintrin.h>
 
 #include "nf4_kernels.h"
-#include "nf4_scalar.h"
+#include "nf4_code.h"
 
 #pragma STDC FP_CONTRACT OFF
 
 #define TARGET __attribute__((target("avx2,fma,f16c")))
 #define INLINE static inline __attribute__((always_inline)) TARGET
 
-INLINE __m256 load(ck_stored stored, const char *from) {
-  if (stored == CK_STORED_F32) return _mm256_loadu_ps((const float *)from);
+INLINE __m256 load(ck_element element, const char *from) {
+  if (element == CK_F32) return _mm256_loadu_ps((const float *)from);
   const __m128i halves = _mm_loadu_si128((const __m128i *)from);
-  if (stored == CK_STORED_F16) return _mm256_cvtph_ps(halves);
+  if (element == CK_F16) return _mm256_cvtph_ps(halves);
   return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(halves), 16));
 }
 
@@ -50,10 +50,10 @@ INLINE __m256i negative_places(__m256 scaled, const levels *t) {
   return _mm256_add_epi32(_mm256_add_epi32(place, place), up);
 }
 
-INLINE void encode_stored(
-    const ck_four_bit_code *code, ck_stored stored, const char *from, size_t blocks, size_t block,
+INLINE void encode_element(
+    const ck_four_bit_code *code, ck_element element, const char *from, size_t blocks, size_t block,
     uint8_t *packed, float *absmax) {
-  const size_t size = nf4_size(stored);
+  const size_t size = ck_element_size(element);
   const __m256i magnitude = _mm256_set1_epi32(0x7FFFFFFF);
   const levels thresholds = make_levels(code->thresholds);
   const __m256i codes =
@@ -63,7 +63,7 @@ INLINE void encode_stored(
   for (size_t b = 0; b < blocks; b++, from += block * size, packed += block / 2) {
     __m256i largest = _mm256_setzero_si256();
     for (size_t i = 0; i < block; i += 8) {
-      const __m256i bits = _mm256_castps_si256(load(stored, from + i * size));
+      const __m256i bits = _mm256_castps_si256(load(element, from + i * size));
       largest = _mm256_max_epu32(largest, _mm256_and_si256(bits, magnitude));
     }
     __m128i half =
@@ -75,7 +75,7 @@ INLINE void encode_stored(
     for (size_t i = 0; i < block; i += 32) {
       __m256i place[4];
       for (int k = 0; k < 4; k++) {
-        const __m256 values = load(stored, from + (i + 8 * k) * size);
+        const __m256 values = load(element, from + (i + 8 * k) * size);
         place[k] = negative_places(_mm256_mul_ps(values, reciprocal), &thresholds);
       }
       __m256i bytes = _mm256_packs_epi16(
@@ -90,17 +90,17 @@ INLINE void encode_stored(
 }
 
 TARGET static void encode(
-    const ck_four_bit_code *code, ck_stored stored, const void *from, size_t blocks, size_t block,
+    const ck_four_bit_code *code, ck_element element, const void *from, size_t blocks, size_t block,
     uint8_t *packed, float *absmax) {
-  switch (stored) {
-    case CK_STORED_F32:
-      encode_stored(code, CK_STORED_F32, from, blocks, block, packed, absmax);
+  switch (element) {
+    case CK_F32:
+      encode_element(code, CK_F32, from, blocks, block, packed, absmax);
       return;
-    case CK_STORED_F16:
-      encode_stored(code, CK_STORED_F16, from, blocks, block, packed, absmax);
+    case CK_F16:
+      encode_element(code, CK_F16, from, blocks, block, packed, absmax);
       return;
-    case CK_STORED_BF16:
-      encode_stored(code, CK_STORED_BF16, from, blocks, block, packed, absmax);
+    case CK_BF16:
+      encode_element(code, CK_BF16, from, blocks, block, packed, absmax);
       return;
   }
 }
@@ -166,16 +166,16 @@ INLINE __m128i round_bf16(__m256 table) {
 
 TARGET static void decode(
     const float *values, const uint8_t *packed, const float *absmax, size_t blocks, size_t length,
-    ck_stored stored, void *to) {
+    ck_element element, void *to) {
   char *out = to;
   for (size_t b = 0; b < blocks; b++, packed += length / 2) {
     const __m256 low = scaled_table(values, absmax[b]), high = scaled_table(values + 8, absmax[b]);
-    if (stored == CK_STORED_F32) {
+    if (element == CK_F32) {
       decode_f32(low, high, packed, length, out);
       out += length * 4;
       continue;
     }
-    if (stored == CK_STORED_F16) {
+    if (element == CK_F16) {
       decode_half(
           _mm256_cvtps_ph(low, _MM_FROUND_TO_NEAREST_INT),
           _mm256_cvtps_ph(high, _MM_FROUND_TO_NEAREST_INT), packed, length, out);

@@ -3,17 +3,17 @@
 #include <immintrin.h>
 
 #include "nf4_kernels.h"
-#include "nf4_scalar.h"
+#include "nf4_code.h"
 
 #pragma STDC FP_CONTRACT OFF
 
 #define TARGET __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,avx2,fma,f16c")))
 #define INLINE static inline __attribute__((always_inline)) TARGET
 
-INLINE __m512 load(ck_stored stored, const char *from) {
-  if (stored == CK_STORED_F32) return _mm512_loadu_ps(from);
+INLINE __m512 load(ck_element element, const char *from) {
+  if (element == CK_F32) return _mm512_loadu_ps(from);
   const __m256i halves = _mm256_loadu_si256((const __m256i *)from);
-  if (stored == CK_STORED_F16) return _mm512_cvtph_ps(halves);
+  if (element == CK_F16) return _mm512_cvtph_ps(halves);
   return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(halves), 16));
 }
 
@@ -32,10 +32,10 @@ INLINE __m128i places(__m512 scaled, __m512 thresholds, __m512 middle) {
   return _mm512_cvtepi32_epi8(_mm512_mask_add_epi32(at, above, at, one));
 }
 
-INLINE void encode_stored(
-    const ck_four_bit_code *code, ck_stored stored, const char *from, size_t blocks, size_t block,
+INLINE void encode_element(
+    const ck_four_bit_code *code, ck_element element, const char *from, size_t blocks, size_t block,
     uint8_t *packed, float *absmax) {
-  const size_t size = nf4_size(stored);
+  const size_t size = ck_element_size(element);
   const __m512i magnitude = _mm512_set1_epi32(0x7FFFFFFF);
   const __m512 thresholds = _mm512_maskz_loadu_ps(0x7FFF, code->thresholds);
   const __m512 middle = _mm512_set1_ps(code->thresholds[7]);
@@ -45,14 +45,14 @@ INLINE void encode_stored(
   for (size_t b = 0; b < blocks; b++, from += block * size, packed += block / 2) {
     __m512i largest = _mm512_setzero_si512();
     for (size_t i = 0; i < block; i += 16) {
-      const __m512i bits = _mm512_castps_si512(load(stored, from + i * size));
+      const __m512i bits = _mm512_castps_si512(load(element, from + i * size));
       largest = _mm512_max_epu32(largest, _mm512_and_si512(bits, magnitude));
     }
     absmax[b] = nf4_absmax(_mm512_reduce_max_epu32(largest));
     const __m512 reciprocal = _mm512_set1_ps(nf4_reciprocal(absmax[b]));
     for (size_t i = 0; i < block; i += 32) {
-      const __m512 low = _mm512_mul_ps(load(stored, from + i * size), reciprocal);
-      const __m512 high = _mm512_mul_ps(load(stored, from + (i + 16) * size), reciprocal);
+      const __m512 low = _mm512_mul_ps(load(element, from + i * size), reciprocal);
+      const __m512 high = _mm512_mul_ps(load(element, from + (i + 16) * size), reciprocal);
       const __m256i place =
           _mm256_set_m128i(places(high, thresholds, middle), places(low, thresholds, middle));
       const __m256i pairs = _mm256_maddubs_epi16(_mm256_shuffle_epi8(codes, place), weights);
@@ -62,17 +62,17 @@ INLINE void encode_stored(
 }
 
 TARGET static void encode(
-    const ck_four_bit_code *code, ck_stored stored, const void *from, size_t blocks, size_t block,
+    const ck_four_bit_code *code, ck_element element, const void *from, size_t blocks, size_t block,
     uint8_t *packed, float *absmax) {
-  switch (stored) {
-    case CK_STORED_F32:
-      encode_stored(code, CK_STORED_F32, from, blocks, block, packed, absmax);
+  switch (element) {
+    case CK_F32:
+      encode_element(code, CK_F32, from, blocks, block, packed, absmax);
       return;
-    case CK_STORED_F16:
-      encode_stored(code, CK_STORED_F16, from, blocks, block, packed, absmax);
+    case CK_F16:
+      encode_element(code, CK_F16, from, blocks, block, packed, absmax);
       return;
-    case CK_STORED_BF16:
-      encode_stored(code, CK_STORED_BF16, from, blocks, block, packed, absmax);
+    case CK_BF16:
+      encode_element(code, CK_BF16, from, blocks, block, packed, absmax);
       return;
   }
 }
@@ -134,22 +134,22 @@ INLINE __m256i round_bf16(__m512 table) {
 
 TARGET static void decode(
     const float *values, const uint8_t *packed, const float *absmax, size_t blocks, size_t length,
-    ck_stored stored, void *to) {
+    ck_element element, void *to) {
   const __m512 unit = _mm512_loadu_ps(values);
   char *out = to;
-  switch (stored) {
-    case CK_STORED_F32:
+  switch (element) {
+    case CK_F32:
       for (size_t b = 0; b < blocks; b++, packed += length / 2, out += length * 4) {
         decode_f32(scaled_table(unit, absmax[b]), packed, length, out);
       }
       return;
-    case CK_STORED_F16:
+    case CK_F16:
       for (size_t b = 0; b < blocks; b++, packed += length / 2, out += length * 2) {
         const __m512 table = scaled_table(unit, absmax[b]);
         decode_half(_mm512_cvtps_ph(table, _MM_FROUND_TO_NEAREST_INT), packed, length, out);
       }
       return;
-    case CK_STORED_BF16:
+    case CK_BF16:
       for (size_t b = 0; b < blocks; b++, packed += length / 2, out += length * 2) {
         decode_half(round_bf16(scaled_table(unit, absmax[b])), packed, length, out);
       }

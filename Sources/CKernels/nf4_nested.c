@@ -1,5 +1,5 @@
 #include "include/nf4.h"
-#include "nf4_scalar.h"
+#include "nf4_code.h"
 
 #pragma STDC FP_CONTRACT OFF
 
@@ -59,7 +59,7 @@ enum { BLOCK = 256 };
 static float largest_deviation(const float *absmax, size_t count, float offset) {
   float largest = 0;
   for (size_t i = 0; i < count; i++) {
-    float magnitude = nf4_float(nf4_bits(absmax[i] - offset) & 0x7FFFFFFF);
+    float magnitude = ck_float(ck_bits(absmax[i] - offset) & 0x7FFFFFFF);
     if (magnitude > largest) largest = magnitude;
   }
   return largest;

@@ -1,19 +1,9 @@
 #include "nf4_kernels.h"
-#include "nf4_scalar.h"
+#include "nf4_code.h"
 
 #pragma STDC FP_CONTRACT OFF
 
 enum { STRIP = 32 };
-
-NF4_INLINE void widen_strip(ck_stored stored, const char *from, float *to) {
-  if (stored == CK_STORED_F32) {
-    for (int i = 0; i < STRIP; i++) to[i] = nf4_load(CK_STORED_F32, from, i);
-  } else if (stored == CK_STORED_F16) {
-    for (int i = 0; i < STRIP; i++) to[i] = nf4_load(CK_STORED_F16, from, i);
-  } else {
-    for (int i = 0; i < STRIP; i++) to[i] = nf4_load(CK_STORED_BF16, from, i);
-  }
-}
 
 static void encode_strip(
     const ck_four_bit_code *code, const float *values, float reciprocal, uint8_t *packed) {
@@ -30,17 +20,17 @@ static void encode_strip(
 }
 
 static void encode(
-    const ck_four_bit_code *code, ck_stored stored, const void *from, size_t blocks, size_t block,
+    const ck_four_bit_code *code, ck_element element, const void *from, size_t blocks, size_t block,
     uint8_t *packed, float *absmax) {
   const char *source = from;
-  const size_t size = nf4_size(stored);
+  const size_t size = ck_element_size(element);
   float values[STRIP];
   for (size_t b = 0; b < blocks; b++, source += block * size, packed += block / 2) {
     uint32_t largest[STRIP] = {0};
     for (size_t at = 0; at < block; at += STRIP) {
-      widen_strip(stored, source + at * size, values);
+      ck_widen(element, source + at * size, values, STRIP);
       for (int i = 0; i < STRIP; i++) {
-        uint32_t magnitude = nf4_bits(values[i]) & 0x7FFFFFFF;
+        uint32_t magnitude = ck_bits(values[i]) & 0x7FFFFFFF;
         largest[i] = magnitude > largest[i] ? magnitude : largest[i];
       }
     }
@@ -50,7 +40,7 @@ static void encode(
     absmax[b] = nf4_absmax(largest[0]);
     const float reciprocal = nf4_reciprocal(absmax[b]);
     for (size_t at = 0; at < block; at += STRIP) {
-      widen_strip(stored, source + at * size, values);
+      ck_widen(element, source + at * size, values, STRIP);
       encode_strip(code, values, reciprocal, packed + at / 2);
     }
   }
@@ -58,17 +48,17 @@ static void encode(
 
 static void decode(
     const float *values, const uint8_t *packed, const float *absmax, size_t blocks, size_t length,
-    ck_stored stored, void *to) {
+    ck_element element, void *to) {
   char *out = to;
-  const size_t size = nf4_size(stored);
+  const size_t size = ck_element_size(element);
   for (size_t b = 0; b < blocks; b++, packed += length / 2, out += length * size) {
     float table[16];
     uint16_t half[16];
     for (int i = 0; i < 16; i++) {
       table[i] = nf4_canonical(values[i] * absmax[b]);
-      nf4_store(stored, table[i], stored == CK_STORED_F32 ? (void *)table : (void *)half, i);
+      if (element != CK_F32) half[i] = (uint16_t)ck_round_bits(element, table[i]);
     }
-    if (stored == CK_STORED_F32) {
+    if (element == CK_F32) {
       for (size_t i = 0; i < length; i++) memcpy(out + 4 * i, &table[nf4_nibble(packed, i)], 4);
     } else {
       for (size_t i = 0; i < length; i++) memcpy(out + 2 * i, &half[nf4_nibble(packed, i)], 2);

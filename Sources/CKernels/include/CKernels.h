@@ -2,7 +2,9 @@
 #define CKERNELS_H
 
 #include "cpu.h"
+#include "elements.h"
 #include "int8.h"
+#include "merge.h"
 #include "nf4.h"
 
 #endif

@@ -4,12 +4,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/// How the elements of a weight are stored before and after quantization.
-typedef enum {
-  CK_STORED_F32 = 0,
-  CK_STORED_F16 = 1,
-  CK_STORED_BF16 = 2,
-} ck_stored;
+#include "elements.h"
 
 /// A 4-bit code: sixteen values, and how a scaled weight finds the nearest.
 typedef struct {
@@ -35,7 +30,7 @@ typedef struct {
 /// `block`: a multiple of 32. `packed` receives ⌈count/2⌉ bytes, `absmax` ⌈count/block⌉ values. `from`
 /// may have any alignment.
 void ck_four_bit_encode(
-    const ck_four_bit_code *code, ck_stored stored, const void *from, size_t count, size_t block,
+    const ck_four_bit_code *code, ck_element element, const void *from, size_t count, size_t block,
     uint8_t *packed, float *absmax);
 
 /// Decodes elements `start ..< start + count` of the tensor whose element 0 lies in the first byte of
@@ -43,7 +38,7 @@ void ck_four_bit_encode(
 /// the stored type. A NaN is 0x7FC00000 (0x7E00, 0x7FC0). `to` may have any alignment.
 void ck_four_bit_decode(
     const float *values, const uint8_t *packed, const float *absmax, size_t block, size_t start,
-    size_t count, ck_stored stored, void *to);
+    size_t count, ck_element element, void *to);
 
 /// The sum in f32 that torch.sum gives on one thread: 32 running sums (8 lanes, 4 in flight), each a
 /// cascade of four levels.
@@ -78,10 +73,10 @@ typedef struct {
 /// Compares `count` stored elements with their decoded values. Differences and squares in f64, summed
 /// in 16 lanes (index modulo 16, ascending), then pairwise: the same bits on every path.
 ck_quantization_error ck_measure_error(
-    ck_stored stored, const void *from, const float *decoded, size_t count);
+    ck_element element, const void *from, const float *decoded, size_t count);
 
 /// The index of the first infinity or NaN among `count` stored elements; `count` if there is none.
-size_t ck_first_non_finite(ck_stored stored, const void *from, size_t count);
+size_t ck_first_non_finite(ck_element element, const void *from, size_t count);
 
 /// out[t][j] = fma(a[t][depth−1], panel[depth−1][j], … fma(a[t][0], panel[0][j], out[t][j])) for
 /// `tokens` rows t and `width` columns j. Strides count elements from one row to the next.
