@@ -83,6 +83,23 @@ __attribute__((target("avx2,fma,f16c"))) static void multiply_avx2(const product
 static void multiply_neon(const product *p) { multiply(p, 4, 1); }
 #endif
 
+/// Both sides of a square of this edge fit in the first-level cache.
+enum { EDGE = 16 };
+
+void ck_transpose(
+    const float *from, size_t from_stride, size_t rows, size_t columns, float *to,
+    size_t to_stride) {
+  for (size_t top = 0; top < rows; top += EDGE) {
+    const size_t bottom = rows - top < EDGE ? rows : top + EDGE;
+    for (size_t left = 0; left < columns; left += EDGE) {
+      const size_t right = columns - left < EDGE ? columns : left + EDGE;
+      for (size_t c = left; c < right; c++) {
+        for (size_t r = top; r < bottom; r++) to[c * to_stride + r] = from[r * from_stride + c];
+      }
+    }
+  }
+}
+
 void ck_panel_product(
     const float *a, size_t a_stride, size_t tokens, const float *panel, size_t panel_stride,
     size_t depth, size_t width, float *out, size_t out_stride) {

@@ -78,6 +78,11 @@ ck_quantization_error ck_measure_error(
 /// The index of the first infinity or NaN among `count` stored elements; `count` if there is none.
 size_t ck_first_non_finite(ck_element element, const void *from, size_t count);
 
+/// to[c][r] = from[r][c]; strides count elements from one row to the next.
+void ck_transpose(
+    const float *from, size_t from_stride, size_t rows, size_t columns, float *to,
+    size_t to_stride);
+
 /// out[t][j] = fma(a[t][depth−1], panel[depth−1][j], … fma(a[t][0], panel[0][j], out[t][j])) for
 /// `tokens` rows t and `width` columns j. Strides count elements from one row to the next.
 void ck_panel_product(
