@@ -1,6 +1,10 @@
 /// Every method that the tool knows, one line each.
 public enum MethodRegistry {
-  public static let all: [any AdapterMethod.Type] = []
+  public static let all: [any AdapterMethod.Type] = [
+    DoRA.self,
+    OneLoRA.self,
+    LoRA.self,
+  ]
 
   /// The methods that a `peft_type` may stand for, in the order of `all`.
   public static func methods(peftType: String) -> [any AdapterMethod.Type] {

@@ -202,6 +202,24 @@ extension KernelPaths {
       }
     }
 
+    /// More columns and ranks than A's panels are made for at a time.
+    @Test func lowRankOfSeveralPanels() {
+      var random = SplitMix64(seed: 15)
+      let (rows, columns) = (2, 1100)
+      let terms = [150, 120].map { Self.term(rank: $0, rows: rows, columns: columns, &random) }
+      let delta = MergeTwin.delta(terms, rows: 0..<rows, columns: columns)
+      let base = Self.base(.bf16, rows * columns, &random, awkward: true)
+      let twin = MergeTwin(.additive, .bf16, columns: columns, base: base, given: delta)
+      KernelPaths.each { path in
+        let found = store(base, rows: rows, shift: 1, inPlace: true) { from, to, statistics in
+          MergeRows.mergeLowRank(
+            terms, rows: 0..<rows, columns: columns, stored: from, element: .bf16, into: to,
+            statistics: statistics)
+        }
+        expect(found, twin, path)
+      }
+    }
+
     /// Infinities, NaNs, zeros of both signs and products that vanish in the factors.
     @Test func lowRankOfAwkwardFactors() {
       var random = SplitMix64(seed: 6)
