@@ -28,6 +28,18 @@ extension TrainableMethod {
     layers: [LayerGeometry], settings: MethodSettings
   ) throws(MethodError) -> [String: AdapterTensor] { [:] }
 
+  /// The module's tensors, each filled with one number.
+  static func startingTensors(
+    _ start: ModuleStart, _ value: (MethodTensor) -> Float
+  ) throws(MethodError) -> [String: AdapterTensor] {
+    var result: [String: AdapterTensor] = [:]
+    for tensor in try tensors(layer: start.layer, settings: start.settings) {
+      result[tensor.leaf] = AdapterTensor(
+        shape: tensor.shape, [Float](repeating: value(tensor), count: tensor.count))
+    }
+    return result
+  }
+
   /// Trained scalars of a module on `layer`, from the hyper-parameters alone.
   public static func parameterCount(
     layer: LayerGeometry, settings: MethodSettings
