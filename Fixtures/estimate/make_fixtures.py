@@ -145,8 +145,9 @@ def main():
         if raw.get("tie_word_embeddings") is False and raw["model_type"] == "mt5":
             continue  # transformers 5 ties them all the same.
         entry = {"parameters": count(make(raw))}
-        # transformers 5 holds the experts in one tensor, which "all-linear" passes over.
-        if raw["model_type"] != "mixtral":
+        # transformers 5 holds experts in one tensor, which "all-linear" passes over, and the halves of
+        # SwiGLU in two; the checkpoints have it the other way.
+        if raw["model_type"] != "mixtral" and not raw.get("use_swiglu_ffn"):
             lora = PEFT_TYPE_TO_CONFIG_MAPPING[PeftType.LORA]
             kind = "SEQ_CLS" if "Sequence" in raw["architectures"][0] else None
             model = get_peft_model(make(raw), lora(target_modules="all-linear", r=8, task_type=kind))
@@ -250,9 +251,12 @@ def methods():
             if "target_modules" not in str(error):
                 print("left out:", base, method, error)  # a layer that the type does not support
                 continue
-            results.append({"base": base, "method": method.lower(), "targets": None, "settings": settings, "trainable": None})
+            print("left out:", base, method, "has no table for the architecture")
             continue
         trainable, everything = model.get_nb_trainable_parameters()
+        if trainable == 0:
+            print("left out:", base, method, "passes over the layers of its own table")
+            continue
         results.append({"base": base, "method": method.lower(), "targets": targets, "settings": settings,
                         "trainable": trainable, "all": everything})
     return results

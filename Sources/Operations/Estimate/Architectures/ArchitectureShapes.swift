@@ -2,7 +2,7 @@
 ///
 /// Modules are named as in the checkpoints that transformers writes, in the order in which the model
 /// registers them.
-protocol ArchitectureShapes {
+protocol ArchitectureShapes: Sendable {
   /// Values of `model_type`.
   static var modelTypes: [String] { get }
   /// Whether a configuration without `model_type` is of this family.

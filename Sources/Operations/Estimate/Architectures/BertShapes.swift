@@ -95,7 +95,9 @@ enum BertShapes: ArchitectureShapes {
       if head == .pretraining {
         list.linear("cls.seq_relationship", 2, width, bias: true, reads: "cls.seq_relationship")
       }
-    case .classification, .tokenClassification:
+    case .classification:
+      list.head("classifier", try config.labels(), width, bias: true)
+    case .tokenClassification:
       list.linear("classifier", try config.labels(), width, bias: true, reads: "classifier")
     case .answers:
       list.linear("qa_outputs", try config.labels(), width, bias: true, reads: "qa_outputs")
@@ -115,9 +117,8 @@ enum BertShapes: ArchitectureShapes {
       let tied = try config.flag("tie_word_embeddings", default: true)
       list.head("lm_head.decoder", vocabulary, width, tied: tied)
     case .classification:
-      list.linear("classifier.dense", width, width, bias: true, reads: "classifier")
-      list.linear(
-        "classifier.out_proj", try config.labels(), width, bias: true, reads: "classifier.dense")
+      list.head("classifier.dense", width, width, bias: true)
+      list.head("classifier.out_proj", try config.labels(), width, bias: true)
     case .tokenClassification:
       list.linear("classifier", try config.labels(), width, bias: true, reads: "classifier")
     case .answers:

@@ -36,7 +36,7 @@ enum GPT2Shapes: ArchitectureShapes {
       let tied = try config.flag("tie_word_embeddings", default: true)
       list.head("lm_head", vocabulary, width, tied: tied)
     case "GPT2ForSequenceClassification":
-      list.linear("score", try config.labels(), width, reads: "score")
+      list.head("score", try config.labels(), width)
     case "GPT2ForTokenClassification":
       list.linear("classifier", try config.labels(), width, bias: true, reads: "classifier")
     case "GPT2Model": break

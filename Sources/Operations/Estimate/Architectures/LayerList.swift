@@ -21,9 +21,11 @@ struct LayerList {
       transposed: transposed, reads: reads, tokenShare: tokenShare)
   }
 
-  /// A layer from the last hidden state to logits.
-  mutating func head(_ module: String, _ out: Int, _ input: Int, tied: Bool = false) {
-    append(module, .linear, [out, input], bias: false, reads: module)
+  /// A layer from the last hidden state to logits, or to the classes of a text.
+  mutating func head(
+    _ module: String, _ out: Int, _ input: Int, bias: Bool = false, tied: Bool = false
+  ) {
+    append(module, .linear, [out, input], bias: bias, reads: module)
     layers[layers.count - 1].isOutputHead = true
     layers[layers.count - 1].isTied = tied
     if tied { layers[layers.count - 1].storedBytes = 0 }

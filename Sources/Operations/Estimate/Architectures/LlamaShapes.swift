@@ -5,7 +5,9 @@ enum LlamaShapes: ArchitectureShapes {
   static func shapes(_ config: ArchitectureConfig) throws(EstimateError) -> ModelShapes {
     let decoder = try DecoderSizes(config)
     let hidden = try config.size("intermediate_size")
-    let hasMLPBias = try config.modelType == "llama" && config.flag("mlp_bias", default: false)
+    // Only LLaMA's class reads the field.
+    let statesMLPBias = try config.flag("mlp_bias", default: false)
+    let hasMLPBias = config.modelType == "llama" && statesMLPBias
     var list = LayerList(elementSize: try config.elementSize())
     decoder.appendEmbedding(to: &list)
     for index in 0..<decoder.layers {
@@ -20,7 +22,7 @@ enum LlamaShapes: ArchitectureShapes {
     }
     try decoder.appendHead(config, to: &list)
     return ModelShapes(
-      layers: list.layers, facts: decoder.facts(config, hidden: hidden, activeExperts: 1))
+      layers: list.layers, facts: try decoder.facts(config, hidden: hidden, activeExperts: 1))
   }
 }
 
@@ -98,11 +100,10 @@ struct DecoderSizes {
     if modelClass.hasSuffix("ForCausalLM") || modelClass.isEmpty {
       let tied = try config.flag("tie_word_embeddings", default: false)
       list.head("lm_head", vocabulary, width, tied: tied)
-    } else if modelClass.hasSuffix("ForSequenceClassification")
-      || modelClass.hasSuffix("ForTokenClassification")
-    {
-      let hasBias = modelClass.hasSuffix("ForTokenClassification")
-      list.linear("score", try config.labels(), width, bias: hasBias, reads: "score")
+    } else if modelClass.hasSuffix("ForSequenceClassification") {
+      list.head("score", try config.labels(), width)
+    } else if modelClass.hasSuffix("ForTokenClassification") {
+      list.linear("score", try config.labels(), width, bias: true, reads: "score")
     } else if !isBare {
       throw config.invalid("architectures")
     }

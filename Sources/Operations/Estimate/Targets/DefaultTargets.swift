@@ -4,14 +4,16 @@ enum DefaultTargets {
   /// The tables of PEFT: most types share one, some have entries or a table of their own.
   enum Table: Sendable {
     case lora, adalora, vblora, ia3, beft, norms, osf, fourier, wavelet, vera, shira
-    /// No table: everything linear.
+    /// No table: every layer of the kind that the method is made for.
     case none
+    /// Every parameter of the model.
+    case everything
   }
 
   /// Names, or a regular expression, for `modelType`; nil where the table has none.
   static func targets(_ table: Table, modelType: String) -> TargetSelection? {
     switch table {
-    case .none: nil
+    case .none, .everything: nil
     case .lora: selection(lora[modelType])
     case .adalora: selection(adalora[modelType])
     case .vblora: selection(vblora[modelType])
