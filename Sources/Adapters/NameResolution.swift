@@ -93,23 +93,14 @@ struct NameResolution: Sendable {
     }
   }
 
-  /// The name in memory of every base tensor, with the base's own.
-  var aliases: [(inMemory: String, name: String)] {
-    names.map { (inMemory: $0.key, name: $0.value) }
-  }
-
   /// The base tensor whose name is nearest to `path`, by edit distance over segments and letters.
   func nearest(to path: String) -> String? {
     let wanted = candidates(path)[0]
     var best: (distance: Int, name: String)?
-    for (alias, name) in aliases {
+    for (alias, name) in names.sorted(by: { $0.key < $1.key }) {
       let stem = alias.hasSuffix(".weight") ? String(alias.dropLast(7)) : alias
       let distance = EditDistance.between(wanted, stem, limit: best?.distance ?? 60)
-      if distance < best?.distance ?? Int.max
-        || (distance == best?.distance && name < best?.name ?? "")
-      {
-        best = (distance, name)
-      }
+      if distance < best?.distance ?? 60 { best = (distance, name) }
     }
     return best?.name
   }

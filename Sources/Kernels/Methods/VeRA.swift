@@ -8,8 +8,11 @@ public struct VeRA: TrainableMethod {
     source: "Kopiczko et al. 2023 (2310.11454), equation 2; DVoRA: Liu et al. 2024 (2402.09353)",
     leaves: ["vera_lambda_b", "vera_lambda_d", "vera_magnitude_vector"],
     sharedTensors: ["vera_A", "vera_B"],
-    settings: ["r", "projection_prng_key", "save_projection", "d_initial", "fan_in_fan_out"],
-    trainingSettings: ["vera_dropout"],
+    settings: [
+      "r", "projection_prng_key", "save_projection", "d_initial", "fan_in_fan_out", "use_dora",
+      "dora_simple",
+    ],
+    trainingSettings: ["init_weights", "vera_dropout"],
     remark: "Projections that were not saved are drawn again, bit for bit.")
 
   private let layer: LayerGeometry
@@ -20,6 +23,7 @@ public struct VeRA: TrainableMethod {
   private let lambdaD: [Float]
   /// m, `out`; nil without a magnitude.
   private let magnitude: [Float]?
+  private let isDetached: Bool
   /// A, `r × at least in`.
   private let projectionA: AdapterTensor
   /// B, `at least out × r`.
@@ -47,6 +51,7 @@ public struct VeRA: TrainableMethod {
     lambdaB = try module.tensor("vera_lambda_b").reals
     lambdaD = try module.tensor("vera_lambda_d").reals
     magnitude = module.tensors["vera_magnitude_vector"]?.reals
+    isDetached = try module.settings.bool("dora_simple") ?? true
     var shared = module.context.shared
     if shared["vera_A"] == nil || shared["vera_B"] == nil {
       shared = try Self.initialShared(layers: module.context.layers, settings: module.settings)
@@ -128,11 +133,13 @@ public struct VeRA: TrainableMethod {
     return tensors + [MethodTensor("vera_magnitude_vector", [layer.outFeatures])]
   }
 
-  /// b = 0, d = `d_initial`; m the row norms of W0.
+  /// b = 0, d = `d_initial` in the base's precision; m the row norms of W0.
   public static func initialTensors(
     _ start: ModuleStart, generator: inout TorchGenerator
   ) throws -> [String: AdapterTensor] {
-    let initial = Float(try start.settings.real("d_initial") ?? 0.1)
+    let element = start.layer.element
+    let drawn = Float(try start.settings.real("d_initial") ?? 0.1)
+    let initial = element.widened(element.rounded([drawn]))[0]
     var result = try startingTensors(start) { $0.leaf == "vera_lambda_d" ? initial : 0 }
     if result["vera_magnitude_vector"] != nil {
       let norms = try MagnitudeUpdate.norms(of: start.weight)
@@ -151,7 +158,8 @@ public struct VeRA: TrainableMethod {
       b: FrozenMatrix(
         widening: projectionB.reals, rows: projectionB.shape[0], columns: rank))
     return magnitude == nil
-      ? VeRALayer(projections: projections) : DVoRALayer(projections: projections)
+      ? VeRALayer(projections: projections)
+      : DVoRALayer(projections: projections, isDetached: isDetached)
   }
 }
 

@@ -64,7 +64,7 @@ struct MergeCommand: ParsableCommand {
     let start = ContinuousClock.now
     var request = MergeRequest(
       base: base, adapters: rest.dropLast().map(WeightedAdapter.init(argument:)),
-      output: rest[rest.count - 1], threads: writing.threads)
+      output: rest[rest.count - 1], threads: writing.workers)
     request.element = writing.dtype.element
     request.maximumShardSize = writing.maximumShardSize?.bytes
     request.replacing = writing.force

@@ -26,8 +26,16 @@ struct WritingOptions: ParsableArguments {
     help: ArgumentHelp("Element type of the output.", valueName: "keep|f32|f16|bf16"))
   var dtype: ElementChoice = .keep
 
-  @Option(name: .long, help: "Worker threads; never changes a byte of the output.")
-  var threads: Int = ProcessMemory.coreCount
+  @Option(
+    name: .long,
+    help: "Worker threads; by default as many as keep cores and disk busy. Never changes a byte.")
+  var threads: Int?
+
+  @Option(
+    name: .customLong("max-memory"),
+    help: ArgumentHelp(
+      "Use so few workers that their buffers stay below this, such as 100MB.", valueName: "size"))
+  var maximumMemory: ByteCount?
 
   @Option(
     name: .customLong("max-shard-size"),
@@ -41,8 +49,20 @@ struct WritingOptions: ParsableArguments {
   @Flag(name: .long, help: "Replace OUT if it exists.")
   var force = false
 
+  /// Bytes that a worker's buffers take: a block of output, the base's rows under it, and their f32
+  /// forms.
+  private static let workerBytes = 16 << 20
+
+  /// Workers that the options allow. By default two per core, so that one computes while another waits
+  /// for the disk, and no more than eight, which keeps any disk busy in little memory.
+  var workers: Int {
+    let wanted = threads ?? min(2 * ProcessMemory.coreCount, 8)
+    guard let maximumMemory else { return wanted }
+    return max(1, min(wanted, maximumMemory.bytes / Self.workerBytes))
+  }
+
   func validate() throws {
-    if threads < 1 { throw ValidationError("--threads must be 1 or more.") }
+    if let threads, threads < 1 { throw ValidationError("--threads must be 1 or more.") }
   }
 }
 

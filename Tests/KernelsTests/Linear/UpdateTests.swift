@@ -222,6 +222,12 @@ private struct ReversingUpdate: WeightUpdate {
         == transpose(update.merged(base), rows: 5, columns: 9))
   }
 
+  @Test(arguments: [(0, 3), (1, 1), (3, 70), (64, 33)])
+  func transposes(rows: Int, columns: Int) {
+    let turned = transpose((0..<rows * columns).map(Float.init), rows: rows, columns: columns)
+    #expect(turned == (0..<rows * columns).map { Float($0 % rows * columns + $0 / rows) })
+  }
+
   @Test func statisticsAddUpInOrder() {
     let rows = [(1e16, 1), (1, 2), (-1e16, 3)].map {
       RowStatistics(deltaSquared: 4, keptDotDelta: $0.0, weightSquared: 1, changed: $0.1)

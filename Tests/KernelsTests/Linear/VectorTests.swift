@@ -53,6 +53,39 @@ extension KernelPaths {
       }
     }
 
+    /// Exact sums that lie next to the middle between two f32, by too little for an f64 to tell.
+    @Test func fusedProductsAreRoundedOnce() {
+      var random = SplitMix64(seed: 16)
+      var (x, y, factor): ([Float], [Float], Float) = ([], [], 1 + 0x1p-12)
+      for place in 20..<100 {
+        for sign: Float in [1, -1] {
+          let tiny = Float(sign: .plus, exponent: -place, significand: 1)
+          x += [factor, -factor, factor, 1 - 0x1p-12]
+          y += [sign * tiny, sign * tiny, sign * (tiny + tiny.ulp), sign * tiny]
+        }
+      }
+      for _ in 0..<2000 {
+        x.append(Float(bitPattern: UInt32.random(in: 0...UInt32.max, using: &random)))
+        y.append(Float(bitPattern: UInt32.random(in: 0...UInt32.max, using: &random)))
+      }
+      for scale: Float in [1, 0x1p-126, -0x1p-140, 0x1p100] {
+        factor = (1 + 0x1p-12) * scale
+        let y = y.map { $0 * scale }
+        KernelPaths.each { path in
+          var sum = y
+          x.withUnsafeBufferPointer { x in
+            sum.withUnsafeMutableBufferPointer { VectorArithmetic.add(x, times: factor, to: $0) }
+          }
+          for index in x.indices {
+            let expected = y[index].addingProduct(factor, x[index])
+            #expect(
+              sum[index].bitPattern == expected.bitPattern || sum[index].isNaN && expected.isNaN,
+              "\(path): \(factor.hex)·\(x[index].hex) + \(y[index].hex)")
+          }
+        }
+      }
+    }
+
     @Test func elementwise() {
       var random = SplitMix64(seed: 11)
       for count in Array(0...70) {

@@ -4,11 +4,11 @@ struct DVoRALayer<Scalar: TrainingScalar>: AdapterLayer {
   private let projections: VectorProjections<Scalar>
   private let branch: MagnitudeBranch<Scalar>
 
-  init(projections: VectorProjections<Scalar>) {
+  init(projections: VectorProjections<Scalar>, isDetached: Bool) {
     self.projections = projections
     branch = MagnitudeBranch(
       inFeatures: projections.inFeatures, outFeatures: projections.outFeatures,
-      rank: projections.rank, scale: 1, isDetached: true)
+      rank: projections.rank, scale: 1, isDetached: isDetached)
   }
 
   private var rank: Int { branch.rank }
