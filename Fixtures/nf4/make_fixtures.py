@@ -94,8 +94,8 @@ def four_bit() -> dict[str, torch.Tensor]:
     for dtype in TYPES:
         case("not_finite", bad, dtype)
 
-    counts = [*range(1, 72), 127, 128, 255, 256, 1000, 4095, 4096, 20000, 32768, 40000]
-    squares = ramp(40000) ** 2
+    counts = [*range(1, 72), 127, 128, 255, 256, 1000, 4095, 4096, 20000, 32768, 140000, 600000]
+    squares = ramp(counts[-1]) ** 2
     out["sums.counts"] = torch.tensor(counts, dtype=torch.int64)
     out["sums.means"] = torch.stack([squares[:count].mean() for count in counts])
     return out

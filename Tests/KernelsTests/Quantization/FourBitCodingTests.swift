@@ -72,6 +72,30 @@ extension KernelPaths {
       }
     }
 
+    /// A full block multiplies by the reciprocal of its scale, a short one divides by the scale: elements
+    /// for which these fall on different sides of a threshold.
+    @Test(arguments: [64, 63]) func scaling(count: Int) throws {
+      let format = try FourBitFormat()
+      var random = SplitMix64(seed: 3)
+      var telling = 0
+      for _ in 0..<50 {
+        let scale = Float.random(in: 0.01..<1, using: &random)
+        var values = format.code.thresholds.flatMap { threshold in
+          [threshold * scale, (threshold * scale).nextUp, (threshold * scale).nextDown]
+        }
+        values += [Float](repeating: scale, count: count - values.count)
+        telling += values.count { value in
+          format.code.thresholds.contains { value / scale <= $0 && value * (1 / scale) > $0 }
+        }
+        let expected = format.twinEncode(values)
+        KernelPaths.each { path in
+          let found = format.encoded(ElementType.f32.rounded(values), as: .f32)
+          #expect(found.packed == expected.packed && found.absmax == expected.absmax, "\(path)")
+        }
+      }
+      #expect(telling > 20)
+    }
+
     /// Any bits at all: subnormals, infinities, NaNs with payloads.
     @Test func anyBits() throws {
       var random = SplitMix64(seed: 4)

@@ -38,7 +38,9 @@ import Testing
       $0.bindMemory(to: Int64.self).map(Int.init)
     }
     let means = try QuantizationFixture.fourBit.floats("sums.means")
-    let squares = FourBitCase.ramp(40000).map { $0 * $0 }
+    // Up to where all four levels of the cascade are in use.
+    #expect(counts.last == 600_000)
+    let squares = FourBitCase.ramp(600_000).map { $0 * $0 }
     for (count, mean) in zip(counts, means) {
       #expect(NestedScales.offset(of: Array(squares[..<count])).hex == mean.hex, "\(count)")
     }
