@@ -2,7 +2,7 @@
 #define CKERNELS_H
 
 #include "cpu.h"
-#include "crc32.h"
+#include "checksum.h"
 #include "elements.h"
 #include "int8.h"
 #include "merge.h"
