@@ -94,7 +94,8 @@ public struct QuantizedMatrix: Sendable, Equatable {
     guard let x = x.baseAddress else { return }
     eachTile(rows: range, columns: 0..<columns) { tile, row, column in
       product.addTransposed(
-        MatrixView(values: x + column, rows: tokens, columns: tile.columns, stride: columns), tile,
+        StridedMatrix(values: x + column, rows: tokens, columns: tile.columns, stride: columns),
+        tile,
         to: MutableMatrixView(values: y + row, rows: tokens, columns: tile.rows, stride: rows))
     }
   }
@@ -119,7 +120,7 @@ public struct QuantizedMatrix: Sendable, Equatable {
     guard let g = g.baseAddress else { return }
     eachTile(rows: 0..<rows, columns: range) { tile, row, column in
       product.add(
-        MatrixView(values: g + row, rows: tokens, columns: tile.rows, stride: rows), tile,
+        StridedMatrix(values: g + row, rows: tokens, columns: tile.rows, stride: rows), tile,
         to: MutableMatrixView(
           values: d + column, rows: tokens, columns: tile.columns, stride: columns))
     }
@@ -127,7 +128,8 @@ public struct QuantizedMatrix: Sendable, Equatable {
 
   /// Decodes one tile after the other, in ascending order of rows and, within them, of columns.
   private func eachTile(
-    rows: Range<Int>, columns: Range<Int>, _ body: (MatrixView, _ row: Int, _ column: Int) -> Void
+    rows: Range<Int>, columns: Range<Int>,
+    _ body: (StridedMatrix, _ row: Int, _ column: Int) -> Void
   ) {
     withUnsafeTemporaryAllocation(
       of: Float.self, capacity: Self.tile.rows * Self.tile.columns
@@ -142,7 +144,7 @@ public struct QuantizedMatrix: Sendable, Equatable {
           decode(rows: row..<row + height, columns: column..<column + width, into: values)
           guard let start = values.baseAddress else { continue }
           body(
-            MatrixView(values: start, rows: height, columns: width, stride: width), row, column)
+            StridedMatrix(values: start, rows: height, columns: width, stride: width), row, column)
         }
       }
     }
