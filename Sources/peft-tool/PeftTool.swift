@@ -20,12 +20,19 @@ struct PeftTool: ParsableCommand {
 
   static func main() {
     Interruption.handle()
+    OpenFiles.raiseLimit()
+    var command: any ParsableCommand
     do {
-      var command = try parseAsRoot()
+      command = try parseAsRoot()
+    } catch {
+      exit(withError: error)
+    }
+    do {
       try command.run()
     } catch let error as ExitCode {
       exit(withError: error)
-    } catch let error where Failure.isParsing(error) {
+    } catch let error where exitCode(for: error) == .success {
+      // A request for help, which the parser answers by a command of its own.
       exit(withError: error)
     } catch {
       Failure(error).report(json: CommandLine.arguments.contains("--json"))

@@ -1,5 +1,4 @@
 import Adapters
-import ArgumentParser
 import Kernels
 import Operations
 import Safetensors
@@ -56,12 +55,6 @@ struct Failure {
       default:
         Failure("defect", .defect, "an error that should not happen: \(error)")
       }
-  }
-
-  /// Whether ArgumentParser words the error itself: wrong usage, or a request for help.
-  static func isParsing(_ error: any Error) -> Bool {
-    error is CleanExit || error is ValidationError
-      || String(reflecting: type(of: error)).hasPrefix("ArgumentParser.")
   }
 
   /// Prints the error and ends the process.
