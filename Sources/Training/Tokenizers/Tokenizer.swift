@@ -36,11 +36,6 @@ public struct Tokenizer: Sendable {
     if let version = try settings.optionalString("version"), version != "1.0" {
       throw TokenizerError.unknownVersion(version)
     }
-    func settings(_ key: String) throws(TokenizerError) -> ComponentSettings? {
-      guard let value = settings[key] else { return nil }
-      guard let fields = value.object else { throw settings.invalid(key) }
-      return ComponentSettings(component: key, fields: fields)
-    }
     model = try readModel(try settings.required("model"))
     if let value = settings["normalizer"] {
       normalizer = try readNormalizer(value)
@@ -61,8 +56,12 @@ public struct Tokenizer: Sendable {
     added = try AddedVocabulary(
       settings["added_tokens"] == nil ? [] : try settings.array("added_tokens"), model: model,
       normalizer: normalizer)
-    if let settings = try settings("truncation") { truncation = try Truncation(settings) }
-    if let settings = try settings("padding") { padding = try Padding(settings) }
+    if let fields = settings["truncation"]?.object {
+      truncation = try Truncation(ComponentSettings(component: "truncation", fields: fields))
+    }
+    if let fields = settings["padding"]?.object {
+      padding = try Padding(ComponentSettings(component: "padding", fields: fields))
+    }
   }
 
   // MARK: - Vocabulary

@@ -33,7 +33,8 @@ func readNormalizer(_ value: JSONValue) throws(TokenizerError) -> any Normalizer
   case "Nmt": return NmtNormalizer()
   case "Precompiled": return try PrecompiledNormalizer(settings)
   case "Replace": return try Replacement(settings)
-  case "Prepend": return PrependNormalizer(prefix: Array(try settings.string("prepend").unicodeScalars))
+  case "Prepend":
+    return PrependNormalizer(prefix: Array(try settings.string("prepend").unicodeScalars))
   case "ByteLevel": return ByteLevelNormalizer()
   case "Sequence":
     var parts: [any Normalizer] = []

@@ -164,7 +164,7 @@ private struct PatternMatcher {
     }
   }
 
-  private static let word = PatternSet([.word])
+  private static let word = PatternSet(PatternParser.bareWord)
 
   private func isWord(at position: Int) -> Bool {
     position < text.endIndex && Self.word.contains(text[position])

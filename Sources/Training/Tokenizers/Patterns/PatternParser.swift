@@ -173,11 +173,20 @@ struct PatternParser {
     case "Z": return boundary(.textEndOrLastNewline)
     case "b": return boundary(.word)
     case "B": return boundary(.notWord)
+    case "w", "W":
+      let isNegated = current == "W"
+      position += 1
+      return .set(PatternSet(Self.bareWord, isNegated: isNegated))
     default: break
     }
     if let set = try readEscapedSet() { return .set(set) }
     return literal(try readEscapedScalar())
   }
+
+  /// `\w` outside brackets: the superscripts and fractions of Latin-1 too.
+  static let bareWord: [PatternSet.Member] = [
+    .word, .range(0xB2...0xB3), .range(0xB9...0xB9), .range(0xBC...0xBE),
+  ]
 
   private mutating func boundary(_ boundary: PatternSyntax.Boundary) -> PatternSyntax {
     position += 1

@@ -4,8 +4,7 @@ final class PatternSet: Sendable {
     case range(ClosedRange<UInt32>)
     case categories(PatternCategories.Mask)
     case whitespace
-    /// `\w`: alphabetic, marks, decimal numbers, connector punctuation, and the superscripts and
-    /// fractions of Latin-1.
+    /// `\w` within brackets: alphabetic, marks, decimal numbers, connector punctuation.
     case word
     case set(PatternSet)
   }
@@ -63,25 +62,20 @@ final class PatternSet: Sendable {
       case .categories(let mask):
         if !PatternCategories.mask(of: scalar).isDisjoint(with: mask) { return true }
       case .whitespace: if scalar.isWhitespace { return true }
-      case .word: if isWord(scalar) { return true }
+      case .word: if PatternCategories.isWord(scalar) { return true }
       case .set(let set): if set.contains(scalar) { return true }
       }
     }
     return false
-  }
-
-  private static func isWord(_ scalar: Unicode.Scalar) -> Bool {
-    switch scalar.value {
-    case 0xB2, 0xB3, 0xB9, 0xBC, 0xBD, 0xBE: true
-    default: PatternCategories.isWord(scalar)
-    }
   }
 }
 
 extension Unicode.Scalar {
   /// The scalar under which letters that differ only in case meet (simple case folding): `ſ` → `s`.
   var caseFolded: Unicode.Scalar {
-    Self.single(simpleUppercase.properties.lowercaseMapping) ?? self
+    // Dotless i has the capital I, but folds to itself.
+    if value == 0x131 { return self }
+    return Self.single(simpleUppercase.properties.lowercaseMapping) ?? self
   }
 
   var simpleUppercase: Unicode.Scalar { Self.single(properties.uppercaseMapping) ?? self }

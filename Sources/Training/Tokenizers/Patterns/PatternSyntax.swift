@@ -1,7 +1,9 @@
 /// A regular expression as a tree.
 indirect enum PatternSyntax: Sendable {
   enum Greed: Sendable { case greedy, lazy, possessive }
-  enum Boundary: Sendable { case lineStart, lineEnd, textStart, textEnd, textEndOrLastNewline, word, notWord }
+  enum Boundary: Sendable {
+    case lineStart, lineEnd, textStart, textEnd, textEndOrLastNewline, word, notWord
+  }
 
   case set(PatternSet)
   case sequence([PatternSyntax])

@@ -36,7 +36,9 @@ extension Unicode.Scalar {
   /// What BERT's normalizer removes as control characters: the categories Cc, Cf, Co of Unicode 8,
   /// but for tab, line feed and carriage return.
   var isBertControl: Bool {
-    if value < 0x80 { return value < 0x20 && !(value == 9 || value == 10 || value == 13) || value == 0x7F }
+    if value < 0x80 {
+      return value < 0x20 && !(value == 9 || value == 10 || value == 13) || value == 0x7F
+    }
     switch properties.generalCategory {
     case .control, .format: return isAssigned(in: 8)
     case .privateUse: return true
