@@ -166,14 +166,20 @@ public enum FileSystem {
   private static func replace(_ target: String, with path: String) throws(FileError) -> String? {
     switch System.rename(path, target, .exchange) {
     case 0: return path
-    case ENOSYS: break
+    case ENOSYS: return try replaceInSteps(target, with: path)
     case let failure: throw FileError(.rename, path: target, errno: failure)
     }
+  }
+
+  /// Replaces without `exchange`: files by one rename; where a folder is involved in two steps, the
+  /// first undone when the second fails.
+  static func replaceInSteps(
+    _ target: String, with path: String
+  ) throws(FileError) -> String? {
     if !isFolder(target), !isFolder(path) {
       _ = try System.retrying(.rename, target) { Int(rename(path, target)) }
       return nil
     }
-    // Two steps, with the old one back in place when the second fails.
     let aside = path + ".old"
     _ = try System.retrying(.rename, target) { Int(rename(target, aside)) }
     do throws(FileError) {

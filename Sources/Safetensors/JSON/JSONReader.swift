@@ -243,7 +243,7 @@ struct JSONReader {
     }
   }
 
-  /// The scalar of `\uXXXX`, or of the pair `\uD8XX\uDCXX`; the first `\u` has been read.
+  /// The scalar of a `\u` escape, or of the pair of them that makes one; the first `\u` has been read.
   private mutating func readUnicodeEscape() throws(JSONError) -> Unicode.Scalar {
     let start = position - 2
     let first = try readHexadecimal()

@@ -13,7 +13,7 @@ extension JSONValue {
   ///
   /// - Parameters:
   ///   - sortKeys: object members in the order of their keys' code points, at every level.
-  ///   - asciiOnly: everything but printable ASCII as `\uXXXX`, as `json.dumps` does unless told
+  ///   - asciiOnly: everything but printable ASCII as `\u` escapes, as `json.dumps` does unless told
   ///     otherwise.
   public func serialized(
     style: JSONStyle = .compact, sortKeys: Bool = false, asciiOnly: Bool = true

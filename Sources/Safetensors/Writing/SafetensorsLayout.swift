@@ -105,7 +105,8 @@ public struct SafetensorsLayout: Sendable {
     return writer.bytes
   }
 
-  private static func leadingBytes(
+  /// The length of `header`, the header and spaces up to the next multiple of `alignment`.
+  static func leadingBytes(
     _ header: [UInt8], alignment: Int
   ) throws(SafetensorsError) -> [UInt8] {
     let prefix = SafetensorsHeader.prefixSize
