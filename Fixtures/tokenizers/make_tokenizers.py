@@ -85,21 +85,21 @@ def llama3():
     ])
     t.decoder = decoders.ByteLevel()
     bpe(t, LENGTH, [], BYTES)
+
+    # Tokens that no merge reaches: only `ignore_merges` finds them.
+    def change(data):
+        vocab = data["model"]["vocab"]
+        for word in ["Ġtoday", "Ġquick", "ab" * 4]:
+            vocab.setdefault(word, len(vocab))
+
+    t = rebuilt(t, change)
     t.add_special_tokens(["<|begin_of_text|>", "<|endoftext|>", "<|im_start|>", "<|im_end|>"])
     name = "<|begin_of_text|>"
     t.post_processor = processors.Sequence([
         processors.ByteLevel(trim_offsets=True),
         template(f"{name} $A", f"{name} $A {name}:1 $B:1", t, [name]),
     ])
-    # Tokens that no merge reaches: only `ignore_merges` finds them.
-    def change(data):
-        vocab = data["model"]["vocab"]
-        for word in ["Ġtoday", "Ġquick", "ab" * 4]:
-            if word not in vocab:
-                vocab[word] = len(vocab) + len(data["added_tokens"])
-        for token in data["added_tokens"]:
-            token["id"] = len(vocab) + token["id"]  # the library numbers them anew
-    return rebuilt(t, change)
+    return t
 
 
 def qwen2():

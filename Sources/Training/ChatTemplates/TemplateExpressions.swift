@@ -19,6 +19,8 @@ extension TemplateInterpreter {
     _ expression: TemplateExpression, in scope: TemplateScope
   ) throws(TemplateError) -> TemplateValue {
     let line = expression.line
+    try enter(line: line)
+    defer { leave() }
     switch expression.kind {
     case .literal(let value): return value
     case .name(let name): return scope[name] ?? .undefined(name)

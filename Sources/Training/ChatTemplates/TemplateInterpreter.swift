@@ -6,10 +6,10 @@ struct TemplateInterpreter {
   let date: ChatTemplate.Date?
   private var captureDepth = 0
   private var loopDepth = 0
-  private var callDepth = 0
+  private var depth = 0
 
-  /// How deep macros may call each other.
-  static let maximumCallDepth = 100
+  /// How deep statements, expressions and calls of macros may nest.
+  static let maximumDepth = 600
   /// The most bytes a rendering may have.
   static let maximumOutput = 1 << 26
 
@@ -41,6 +41,8 @@ struct TemplateInterpreter {
   private mutating func run(
     _ statement: TemplateStatement, in scope: TemplateScope
   ) throws(TemplateError) -> Ending {
+    try enter(line: statement.line)
+    defer { leave() }
     switch statement.kind {
     case .text(let text): output += text
     case .output(let expression): output += try evaluate(expression, in: scope).text
@@ -78,6 +80,15 @@ struct TemplateInterpreter {
     }
     return .reached
   }
+
+  mutating func enter(line: Int) throws(TemplateError) {
+    guard depth < Self.maximumDepth else {
+      throw TemplateError.limitExceeded(line: line, limit: "\(Self.maximumDepth) nested steps")
+    }
+    depth += 1
+  }
+
+  mutating func leave() { depth -= 1 }
 
   private mutating func run(
     _ loop: TemplateLoop, line: Int, in scope: TemplateScope
@@ -160,11 +171,6 @@ struct TemplateInterpreter {
     _ closure: TemplateClosure, _ arguments: EvaluatedArguments, line: Int
   ) throws(TemplateError) -> TemplateValue {
     let macro = closure.macro
-    callDepth += 1
-    defer { callDepth -= 1 }
-    guard callDepth <= Self.maximumCallDepth else {
-      throw TemplateError.limitExceeded(line: line, limit: "\(Self.maximumCallDepth) nested calls")
-    }
     let scope = TemplateScope(parent: closure.scope)
     let known = Set(macro.parameters.map(\.name))
     guard arguments.positional.count <= macro.parameters.count,

@@ -1,4 +1,3 @@
-import Foundation
 import Safetensors
 
 /// A tokenizer as `tokenizer.json` of the `tokenizers` library describes it: the same ids for the same
@@ -22,11 +21,18 @@ public struct Tokenizer: Sendable {
 
   /// - Parameter path: a `tokenizer.json`.
   public init(contentsOfFile path: String) throws(TokenizerError) {
-    guard let data = FileManager.default.contents(atPath: path) else {
-      throw TokenizerError.unreadable(path: path)
+    let bytes: [UInt8]
+    do throws(FileError) {
+      bytes = try InputFile(path: path).readAll()
+    } catch {
+      throw TokenizerError.file(error)
     }
     let json: JSONValue
-    do { json = try JSONValue.parse(data) } catch { throw TokenizerError.invalidJSON(error) }
+    do throws(JSONError) {
+      json = try JSONValue.parse(bytes)
+    } catch {
+      throw TokenizerError.json(error)
+    }
     try self.init(json)
   }
 

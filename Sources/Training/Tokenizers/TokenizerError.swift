@@ -3,8 +3,8 @@ import Safetensors
 /// Why a tokenizer cannot be read or cannot encode a text.
 public enum TokenizerError: Error, Equatable, Sendable {
   /// The file cannot be read.
-  case unreadable(path: String)
-  case invalidJSON(JSONError)
+  case file(FileError)
+  case json(JSONError)
   /// `version` is not `1.0`.
   case unknownVersion(String)
   /// A component lacks a key that it needs.

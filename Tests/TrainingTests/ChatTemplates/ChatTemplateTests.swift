@@ -99,12 +99,16 @@ import Testing
       ("{{ 'ab' * 9000000000 }}", .limitExceeded(line: 1, limit: "length 4194304")),
       (
         "{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}",
-        .limitExceeded(line: 1, limit: "100 nested calls")
+        .limitExceeded(line: 1, limit: "600 nested steps")
       ),
       (
         "{{ " + String(repeating: "(", count: 200) + "1" + String(repeating: ")", count: 200)
           + " }}",
         .limitExceeded(line: 1, limit: "nesting 100")
+      ),
+      (
+        "{{ 1" + String(repeating: " + 1", count: 300) + " }}",
+        .limitExceeded(line: 1, limit: "chain of 200")
       ),
       ("{{ strftime_now('%Y') }}", .dateMissing(line: 1)),
       ("{{ '{% endraw", .syntax(line: 1, found: "'")),

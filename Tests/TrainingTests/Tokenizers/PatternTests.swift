@@ -64,6 +64,16 @@ import Testing
     #expect(throws: TokenizerError.self) { try Pattern(pattern) }
   }
 
+  @Test func patternsWithoutMeasureAreRefused() {
+    for pattern in [
+      String(repeating: "(", count: 1000) + String(repeating: ")", count: 1000),
+      String(repeating: "[", count: 1000) + String(repeating: "]", count: 1000),
+      "(?:(?:(?:ab){1000}){1000}){1000}", "a" + String(repeating: "?", count: 1000),
+    ] {
+      #expect(throws: TokenizerError.self) { try Pattern(pattern) }
+    }
+  }
+
   @Test func deepBacktrackingEnds() throws {
     #expect(try matches("(?:a|b)*c", String(repeating: "ab", count: 200)) == [])
   }

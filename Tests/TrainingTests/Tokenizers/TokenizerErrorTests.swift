@@ -93,8 +93,14 @@ import Testing
   }
 
   @Test func aFileThatIsNotThere() {
-    #expect(throws: TokenizerError.unreadable(path: "/nowhere/tokenizer.json")) {
+    let error = #expect(throws: TokenizerError.self) {
       try Tokenizer(contentsOfFile: "/nowhere/tokenizer.json")
     }
+    guard case .file(let fileError)? = error else {
+      Issue.record("\(String(describing: error))")
+      return
+    }
+    #expect(fileError.isNotFound)
+    #expect(fileError.path == "/nowhere/tokenizer.json")
   }
 }

@@ -26,7 +26,9 @@ extension TemplateParser {
     try enter()
     defer { depth -= 1 }
     var expression = try readOr()
+    var count = 0
     while current.kind == .name("if") {
+      try checkChain(&count)
       let line = line
       position += 1
       let condition = try readOr()
@@ -39,7 +41,9 @@ extension TemplateParser {
 
   fileprivate mutating func readOr() throws(TemplateError) -> TemplateExpression {
     var left = try readAnd()
+    var count = 0
     while current.kind == .name("or") {
+      try checkChain(&count)
       let line = line
       position += 1
       left = TemplateExpression(kind: .or(left, try readAnd()), line: line)
@@ -49,7 +53,9 @@ extension TemplateParser {
 
   private mutating func readAnd() throws(TemplateError) -> TemplateExpression {
     var left = try readNot()
+    var count = 0
     while current.kind == .name("and") {
+      try checkChain(&count)
       let line = line
       position += 1
       left = TemplateExpression(kind: .and(left, try readNot()), line: line)
@@ -116,14 +122,24 @@ extension TemplateParser {
     _ readOperand: (inout TemplateParser) throws(TemplateError) -> TemplateExpression
   ) throws(TemplateError) -> TemplateExpression {
     var left = try readOperand(&self)
+    var count = 0
     while case .symbol(let symbol) = current.kind, symbols.contains(symbol),
       let operation = TemplateOperator(rawValue: symbol)
     {
+      try checkChain(&count)
       let line = line
       position += 1
       left = TemplateExpression(kind: .binary(operation, left, try readOperand(&self)), line: line)
     }
     return left
+  }
+
+  /// Counts a link of a chain, which becomes a level of the tree.
+  private func checkChain(_ count: inout Int) throws(TemplateError) {
+    count += 1
+    if count > Self.maximumChain {
+      throw TemplateError.limitExceeded(line: line, limit: "chain of \(Self.maximumChain)")
+    }
   }
 
   private mutating func readUnary(withFilters: Bool) throws(TemplateError) -> TemplateExpression {
@@ -209,8 +225,10 @@ extension TemplateParser {
     of base: TemplateExpression
   ) throws(TemplateError) -> TemplateExpression {
     var expression = base
+    var count = 0
     while true {
       let line = line
+      try checkChain(&count)
       if take(symbol: ".") {
         if case .integer(let index) = current.kind {
           position += 1
@@ -250,8 +268,10 @@ extension TemplateParser {
     of base: TemplateExpression
   ) throws(TemplateError) -> TemplateExpression {
     var expression = base
+    var count = 0
     while true {
       let line = line
+      try checkChain(&count)
       if take(symbol: "|") {
         let call = try readFilterCall()
         expression = TemplateExpression(

@@ -6,6 +6,8 @@ struct TemplateParser {
 
   /// How deep statements and expressions may nest.
   static let maximumDepth = 100
+  /// How many operators of one strength, or attributes and filters, may follow each other.
+  static let maximumChain = 200
 
   static func parse(_ template: String) throws(TemplateError) -> [TemplateStatement] {
     var parser = TemplateParser(tokens: try TemplateLexer.tokens(of: template))

@@ -17,9 +17,17 @@ struct Pattern: Sendable {
 
   let program: [Instruction]
 
+  /// The longest program: counted repetitions of groups are written out.
+  private static let maximumSize = 10_000
+
   /// - Throws: `unsupportedPattern`.
   init(_ pattern: String) throws(TokenizerError) {
-    self.init(try PatternParser.parse(pattern))
+    let syntax = try PatternParser.parse(pattern)
+    guard syntax.size <= Self.maximumSize else {
+      throw TokenizerError.unsupportedPattern(
+        pattern, offset: 0, construct: "repetition beyond \(Self.maximumSize) instructions")
+    }
+    self.init(syntax)
   }
 
   /// The pattern that matches exactly `text`.

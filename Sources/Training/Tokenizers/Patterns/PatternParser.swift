@@ -8,6 +8,10 @@ struct PatternParser {
   private var position = 0
   private var ignoresCase = false
   private var dotMatchesNewline = false
+  private var depth = 0
+
+  /// How deep groups and sets may nest.
+  private static let maximumDepth = 50
 
   static func parse(_ pattern: String) throws(TokenizerError) -> PatternSyntax {
     var parser = PatternParser(pattern)
@@ -26,7 +30,9 @@ struct PatternParser {
   private mutating func readAlternatives() throws(TokenizerError) -> PatternSyntax {
     let caseBefore = ignoresCase
     let dotBefore = dotMatchesNewline
+    try enter()
     defer {
+      depth -= 1
       ignoresCase = caseBefore
       dotMatchesNewline = dotBefore
     }
@@ -123,7 +129,10 @@ struct PatternParser {
     of atom: PatternSyntax
   ) throws(TokenizerError) -> PatternSyntax {
     var syntax = atom
+    var count = 0
     while let (minimum, maximum, takesGreed) = try readCounts() {
+      count += 1
+      if count > 4 { throw unsupported("repeated repetition") }
       var greed = PatternSyntax.Greed.greedy
       if take("?") { greed = .lazy } else if takesGreed, take("+") { greed = .possessive }
       if maximum == nil, syntax.matchesEmpty {
@@ -268,6 +277,8 @@ struct PatternParser {
 
   /// A set, after its opening bracket.
   private mutating func readSet() throws(TokenizerError) -> PatternSet {
+    try enter()
+    defer { depth -= 1 }
     let isNegated = take("^")
     var members: [PatternSet.Member] = []
     var intersections: [PatternSet] = []
@@ -349,6 +360,11 @@ struct PatternParser {
     guard scalars[position...].starts(with: wanted) else { return false }
     position += wanted.count
     return true
+  }
+
+  private mutating func enter() throws(TokenizerError) {
+    depth += 1
+    if depth > Self.maximumDepth { throw unsupported("nesting") }
   }
 
   private func unsupported(_ construct: String, back: Int = 0) -> TokenizerError {

@@ -34,6 +34,18 @@ indirect enum PatternSyntax: Sendable {
     }
   }
 
+  /// About how many instructions the expression becomes; no more than 2³².
+  var size: Int {
+    switch self {
+    case .set, .boundary, .repetition(.set, _, _, _): return 1
+    case .look(let body, _, _), .atomic(let body): return min(body.size + 2, 1 << 32)
+    case .sequence(let parts), .alternatives(let parts):
+      return parts.reduce(1) { min($0 + $1.size + 2, 1 << 32) }
+    case .repetition(let body, let minimum, let maximum, _):
+      return min((body.size + 2) * max(minimum, maximum ?? minimum + 1), 1 << 32)
+    }
+  }
+
   /// Whether the expression can match the empty text.
   var matchesEmpty: Bool {
     switch self {
