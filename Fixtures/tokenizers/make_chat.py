@@ -464,6 +464,11 @@ features = [
     "{% with a = 1, b = 2 %}{{ a + b }}{% endwith %}{{ a is defined }}{% filter upper | replace('A', 'x') %}banana{% endfilter %}",
     "{% for a in [1, 2] %}{% for b in [3, 4] %}{{ loop.index }}{{ a }}{{ b }} {% endfor %}{{ loop.index }};{% endfor %}{{ loop is defined }}",
     "{% for x in [1,2,3] %}{{ loop.cycle('a', 'b') }}{% endfor %}",
+    "{% for i in [1, 2] %}{% continue %}{% else %}none{% endfor %}{% for i in [1, 2] %}{% if i == 2 %}{% break %}{% endif %}{% else %}none{% endfor %}{% for i in [1] %}{% break %}{% else %}none{% endfor %}",
+    "{{ '' | indent(2, true) }}|{{ '\\nb' | indent(2, true) }}|{{ 5 | round }}|{{ +1 }}{{ '\\101\\0' }}|{% for i in [1] %}{{ loop.x is defined }}{% endfor %}",
+    "{{ +'a' }}",
+    "{{ '\\u00' }}",
+    "{{ [1][0 1] }}",
     # Filters
     "{{ '  x y ' | trim }}|{{ 'xxaxx' | trim('x') }}|{{ 'hello wORLD' | capitalize }}|{{ \"it's a-b (c) hello\" | title }}|{{ 'ABC' | lower }}|{{ 'straße' | upper }}|{{ [1,2,3] | length }}|{{ 'e\\u0301é' | length }}|{{ {'a':1} | count }}",
     "{{ [1, 2, 3] | join(', ') }}|{{ [1, 2] | join }}|{{ [{'a': 1}, {'a': 2}] | join('-', attribute='a') }}|{{ [3,1,2] | first }}|{{ 'xyz' | last }}|{{ [] | first }}|{{ 'a-b-c' | replace('-', '+') }}|{{ 'aaa' | replace('a', 'b', 2) }}|{{ 'ab' | replace('', '.') }}",

@@ -66,6 +66,13 @@ extension TemplateInterpreter {
       if let integer = value.integer, integer != Int.min { return .int(-integer) }
       if case .double(let number) = value { return .double(-number) }
       throw TemplateError.invalidOperation(line: line, operation: "-\(value.typeName)")
+    case .plus(let operand):
+      let value = try evaluate(operand, in: scope)
+      if let integer = value.integer { return .int(integer) }
+      guard value.number != nil else {
+        throw TemplateError.invalidOperation(line: line, operation: "+\(value.typeName)")
+      }
+      return value
     case .binary(let operation, let left, let right):
       return try combine(
         operation, try evaluate(left, in: scope), try evaluate(right, in: scope), line: line)
@@ -127,7 +134,8 @@ extension TemplateInterpreter {
     case .undefined(let base): throw TemplateError.undefined(line: line, name: base)
     case .namespace(let namespace):
       return namespace.values[.string(name)] ?? .undefined(name)
-    case .loop(let loop): return loop.attribute(name) ?? .method(value, name)
+    case .loop(let loop):
+      return loop.attribute(name) ?? (name == "cycle" ? .method(value, name) : .undefined(name))
     default: break
     }
     if TemplateValue.methods(of: value).contains(name) { return .method(value, name) }

@@ -79,8 +79,7 @@ extension TemplateInterpreter {
     let indentsBlank = arguments[2, "blank"]?.isTrue ?? false
     let lines = text.unicodeScalars.split(omittingEmptySubsequences: false) { $0 == "\n" }
     return lines.enumerated().map { index, line in
-      let isIndented =
-        index == 0 ? indentsFirst && (indentsBlank || !line.isEmpty) : indentsBlank || !line.isEmpty
+      let isIndented = index == 0 ? indentsFirst : indentsBlank || !line.isEmpty
       return (isIndented ? margin : "") + String(line)
     }.joined(separator: "\n")
   }
@@ -100,7 +99,9 @@ extension TemplateInterpreter {
       throw TemplateError.unsupported(line: line, construct: "round(\(precision))")
     }
     switch arguments[1, "method"]?.string ?? "common" {
-    case "common": return .double(number.rounded(.toNearestOrEven))
+    case "common":
+      if value.integer != nil { return value }
+      return .double(number.rounded(.toNearestOrEven))
     case "ceil": return .double(number.rounded(.up))
     case "floor": return .double(number.rounded(.down))
     default: throw TemplateError.invalidOperation(line: line, operation: "round")

@@ -106,18 +106,21 @@ struct TemplateInterpreter {
       }
       elements = kept
     }
-    if elements.isEmpty { return try run(loop.otherwise, in: scope) }
+    // As in Jinja, `else` is for a loop of which no round reached its end: `continue` skips that too.
+    var hasRun = false
     loopDepth += 1
-    defer { loopDepth -= 1 }
     for (index, element) in elements.enumerated() {
       // Each round starts from the variables outside: what is set inside does not stay.
       let inner = TemplateScope(parent: scope)
       inner["loop"] = .loop(
         TemplateLoopState(index: index, elements: elements, depth: loopDepth))
       try assign(element, to: loop.target, line: line, in: inner)
-      if try run(loop.body, in: inner) == .brokeLoop { break }
+      let ending = try run(loop.body, in: inner)
+      if ending == .brokeLoop { break }
+      if ending == .reached { hasRun = true }
     }
-    return .reached
+    loopDepth -= 1
+    return hasRun ? .reached : try run(loop.otherwise, in: scope)
   }
 
   private func assign(

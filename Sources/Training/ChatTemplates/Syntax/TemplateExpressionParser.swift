@@ -150,7 +150,7 @@ extension TemplateParser {
     if take(symbol: "-") {
       expression = TemplateExpression(kind: .minus(try readUnary(withFilters: false)), line: line)
     } else if take(symbol: "+") {
-      expression = try readUnary(withFilters: false)
+      expression = TemplateExpression(kind: .plus(try readUnary(withFilters: false)), line: line)
     } else {
       expression = try readPrimary()
     }
@@ -254,8 +254,10 @@ extension TemplateParser {
     while !take(symbol: "]") {
       if take(symbol: ":") {
         bounds.append(nil)
-      } else {
+      } else if let last = bounds.last, last == nil {
         bounds[bounds.count - 1] = try readTuple()
+      } else {
+        throw unexpected(current)
       }
     }
     if bounds.count == 1, let index = bounds[0] { return .item(base, index) }

@@ -248,7 +248,7 @@ struct TemplateLexer {
       advance()
       if scalar == quote { return String(text) }
       if scalar == "\\", position < source.count {
-        text.append(contentsOf: readEscape())
+        text.append(contentsOf: try readEscape())
       } else {
         text.append(scalar)
       }
@@ -257,7 +257,7 @@ struct TemplateLexer {
   }
 
   /// Python's escapes, after the backslash; an unknown one stands for itself.
-  private mutating func readEscape() -> [Unicode.Scalar] {
+  private mutating func readEscape() throws(TemplateError) -> [Unicode.Scalar] {
     let scalar = source[position]
     advance()
     switch scalar {
@@ -279,7 +279,16 @@ struct TemplateLexer {
         advance(by: length)
         return [escaped]
       }
-      return ["\\", scalar]
+      throw TemplateError.syntax(line: line, found: "\\" + String(scalar))
+    case "0"..."7":
+      var value = scalar.value - 0x30
+      var count = 1
+      while count < 3, position < source.count, ("0"..."7").contains(source[position]) {
+        value = value * 8 + source[position].value - 0x30
+        count += 1
+        advance()
+      }
+      return Unicode.Scalar(value).map { [$0] } ?? []
     default: return ["\\", scalar]
     }
   }

@@ -15,6 +15,7 @@ struct TemplateExpression: Sendable {
     case test(TemplateExpression, name: String, TemplateArguments, isNegated: Bool)
     case negation(TemplateExpression)
     case minus(TemplateExpression)
+    case plus(TemplateExpression)
     case binary(TemplateOperator, TemplateExpression, TemplateExpression)
     /// `a < b <= c`.
     case comparison(TemplateExpression, [(TemplateComparison, TemplateExpression)])
