@@ -9,7 +9,7 @@ public struct MoRA: TrainableMethod {
       "mora1", "mora2", "mora3", "mora4", "mora6", "mora-truncation", "mora-decomposition",
     ],
     peftTypes: ["MORA", "LORA"],
-    source: "Jiang et al. 2024 (2405.12130), equations 4 to 9; types 1 to 4 and 6 as its code",
+    source: "Jiang et al. 2024 (2405.12130); types 1 to 4 and 6 as its code numbers them",
     leaves: ["mora_M", "lora_A.weight", "lora_B.weight"],
     settings: ["r", "mora_type", "mora_rank", "use_mora"], patterns: LoRAFactors.patterns,
     trainingSettings: ["lora_alpha", "lora_dropout", "fan_in_fan_out", "init_lora_weights"],
@@ -174,7 +174,7 @@ struct MoRAMaps: Sendable {
       }
   }
 
-  /// cos and sin of `k·10000^(−2j/r')`, blocks × r'/2: the rotation of block k (equation 9).
+  /// cos and sin of `k·10000^(−2j/r')`, blocks × r'/2: the rotation of block k.
   var rotation: (cosines: [Double], sines: [Double]) {
     var result: (cosines: [Double], sines: [Double]) = ([], [])
     guard kind == .six else { return result }
