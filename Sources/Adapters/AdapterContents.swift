@@ -47,9 +47,16 @@ public struct AdapterContents: Sendable {
       case .shared(let name):
         shared[name] = tensor
       case .replacement(let parameter):
-        replacements.append(
-          Replacement(
-            module: key.module, parameter: parameter, tensor: tensor, wrapped: key.nesting > 0))
+        let replacement = Replacement(
+          module: key.module, parameter: parameter, tensor: tensor, wrapped: key.nesting > 0)
+        if let other = replacements.first(where: { $0.target == replacement.target }) {
+          // With `bias="all"` PEFT stores the biases of saved modules a second time.
+          guard tensor.name.contains(".modules_to_save.") else {
+            throw .duplicateParameter(path: file.path, names: [other.tensor.name, tensor.name])
+          }
+        } else {
+          replacements.append(replacement)
+        }
       case .tokenRows:
         let ids = try Self.tokenIds(config, module: key.module, tensor: tensor.name)
         tokenRows.append(TokenRows(module: key.module, tensor: tensor, ids: ids))
