@@ -4,5 +4,6 @@
 #include "cpu.h"
 #include "elements.h"
 #include "merge.h"
+#include "vector.h"
 
 #endif

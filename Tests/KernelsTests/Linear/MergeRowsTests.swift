@@ -81,7 +81,7 @@ extension KernelPaths {
       }
     }
 
-    static let shapes = [(1, 1), (3, 31), (8, 32), (9, 33), (2, 256), (11, 300), (5, 555)]
+    static let shapes = [(1, 1), (3, 31), (8, 32), (9, 33), (2, 512), (11, 300), (3, 1100)]
 
     @Test(arguments: ElementType.allCases, [false, true])
     func additive(_ element: ElementType, awkward: Bool) {
@@ -181,7 +181,7 @@ extension KernelPaths {
     func lowRank(rank: Int, count: Int) {
       var random = SplitMix64(seed: UInt64(rank * 10 + count))
       let small = rank * count > 64
-      for (rows, columns) in small ? [(9, 45)] : [(1, 1), (9, 45), (3, 270)] {
+      for (rows, columns) in small ? [(9, 45)] : [(1, 1), (9, 45), (3, 540)] {
         let terms = (0..<count).map {
           Self.term(rank: rank + $0, rows: rows, columns: columns, &random)
         }

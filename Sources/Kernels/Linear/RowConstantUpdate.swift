@@ -1,0 +1,33 @@
+/// `W'_ij = W_ij + scale·b_i`: every row moves by a constant, as in 1LoRA.
+public struct RowConstantUpdate: WeightUpdate {
+  /// b, one value per row.
+  public let values: [Float]
+  public let columns: Int
+  public let scale: Float
+
+  public init(_ values: [Float], columns: Int, scale: Float = 1) {
+    (self.values, self.columns, self.scale) = (values, columns, scale)
+  }
+
+  public var rows: Int { values.count }
+  public var form: UpdateForm { .additive }
+
+  /// Rank 1, with a row of ones for A: the product is b itself, to the bit.
+  public var lowRank: LowRankFactors? {
+    LowRankFactors(
+      rank: 1, rows: rows, columns: columns, b: values, a: [Float](repeating: 1, count: columns),
+      scale: scale)
+  }
+
+  public func addDelta(to delta: RowBand, scale: Float) {
+    let scale = scale * self.scale
+    for row in delta.rows {
+      let values = delta[row]
+      for column in values.indices {
+        values[column].addProduct(scale, self.values[row])
+      }
+    }
+  }
+
+  public func transposed() -> (any WeightUpdate)? { lowRank.map { LowRankUpdate($0.transposed()) } }
+}
