@@ -21,6 +21,11 @@ public struct TorchGenerator: Sendable {
 
   public mutating func next64() -> UInt64 { engine.next() }
 
+  /// Passes over `count` uniform numbers.
+  public mutating func skipUniform(_ count: Int) {
+    for _ in 0..<count { _ = engine.next32() }
+  }
+
   // MARK: Uniform
 
   /// As `tensor.uniform_(low, high)` on f32: `fma(u, high − low, low)`, u the low 24 bits of a word
