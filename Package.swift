@@ -36,7 +36,8 @@ let package = Package(
 
     // Tests.
     .testTarget(name: "SafetensorsTests", dependencies: ["Safetensors"]),
-    .testTarget(name: "KernelsTests", dependencies: ["Kernels", "CKernels", "Safetensors"]),
+    .testTarget(
+      name: "KernelsTests", dependencies: ["Kernels", "CKernels", "CZlib", "Safetensors"]),
     .testTarget(name: "AdaptersTests", dependencies: ["Adapters"]),
     .testTarget(name: "OperationsTests", dependencies: ["Operations"]),
     .testTarget(name: "TrainingTests", dependencies: ["Training"]),

@@ -128,16 +128,16 @@ V void store_row(ck_form form, ck_element element, const ck_store *block, ptrdif
                 merged + column * size, &sums);
   }
   if (column < block->columns) {
-    // Lanes beyond the row hold w = D = 0 and add nothing to any sum.
+    // Lanes beyond the row hold w = D = Q = +0, stay so, and add nothing to any sum.
     ptrdiff_t rest = block->columns - column;
     char padded[CK_LANES * 4] = {0};
     float padded_delta[CK_LANES] = {0}, padded_factors[CK_LANES] = {0};
     memcpy(padded, stored + column * size, rest * size);
     memcpy(padded_delta, delta + column, rest * sizeof(float));
-    if (own_factors) {
-      memcpy(padded_factors, factors + column, rest * sizeof(float));
-      factor = v_load(padded_factors);
+    for (ptrdiff_t i = 0; factors && i < rest; i++) {
+      padded_factors[i] = factors[own_factors ? column + i : 0];
     }
+    factor = v_load(padded_factors);
     char rounded[CK_LANES * 4];
     store_lanes(form, element, padded, padded_delta, factor, rounded, &sums);
     memcpy(merged + column * size, rounded, rest * size);

@@ -12,22 +12,18 @@ public struct RowConstantUpdate: WeightUpdate {
   public var rows: Int { values.count }
   public var form: UpdateForm { .additive }
 
+  public var lowRank: LowRankFactors? { factors }
+
   /// Rank 1, with a row of ones for A: the product is b itself, to the bit.
-  public var lowRank: LowRankFactors? {
+  private var factors: LowRankFactors {
     LowRankFactors(
       rank: 1, rows: rows, columns: columns, b: values, a: [Float](repeating: 1, count: columns),
       scale: scale)
   }
 
   public func addDelta(to delta: RowBand, scale: Float) {
-    let scale = scale * self.scale
-    for row in delta.rows {
-      let values = delta[row]
-      for column in values.indices {
-        values[column].addProduct(scale, self.values[row])
-      }
-    }
+    MergeRows.addLowRank([factors], scale: scale, to: delta)
   }
 
-  public func transposed() -> (any WeightUpdate)? { lowRank.map { LowRankUpdate($0.transposed()) } }
+  public func transposed() -> (any WeightUpdate)? { LowRankUpdate(factors.transposed()) }
 }

@@ -27,12 +27,12 @@ struct MagnitudeUpdate: WeightUpdate {
     base: RowBand, delta: RowBand, factors result: UnsafeMutableBufferPointer<Float>
   ) {
     if let factors {
-      for (column, factor) in factors.enumerated() { result[column] = factor }
+      _ = result.update(from: factors)
       return
     }
-    for (position, row) in base.rows.enumerated() {
-      let norm = Float(squaredNorm(base[row], plus: delta[row]).squareRoot())
-      result[position] = norm == 0 ? 1 : magnitude[row] / norm
+    withSums(base, delta) { row, sums in
+      let norm = VectorArithmetic.norm(sums)
+      result[row - base.rows.lowerBound] = norm == 0 ? 1 : magnitude[row] / norm
     }
   }
 
@@ -43,28 +43,27 @@ struct MagnitudeUpdate: WeightUpdate {
     return prepared
   }
 
-  /// n, rounded to f32.
+  /// n, in f32.
   func norms(reading base: any RowSource) throws -> [Float] {
     var squares = [Double](repeating: 0, count: axis == .perRow ? rows : columns)
     let step = max(1, (1 << 16) / max(columns, 1))
-    var (weight, delta) = ([Float](repeating: 0, count: step * columns), [Float]())
-    delta = weight
+    var weight = [Float](repeating: 0, count: step * columns)
+    var change = weight
     for start in stride(from: 0, to: rows, by: step) {
       let range = start..<min(start + step, rows)
       try weight.withUnsafeMutableBufferPointer { weight in
-        try delta.withUnsafeMutableBufferPointer { delta in
-          let base_ = RowBand(rows: range, columns: columns, values: weight)
-          let change_ = RowBand(rows: range, columns: columns, values: delta)
-          try base.read(into: base_)
-          delta.update(repeating: 0)
-          addDelta(to: change_, scale: 1)
-          for row in range {
+        try change.withUnsafeMutableBufferPointer { change in
+          let band = RowBand(rows: range, columns: columns, values: weight)
+          let delta = RowBand(rows: range, columns: columns, values: change)
+          try base.read(into: band)
+          change.update(repeating: 0)
+          addDelta(to: delta, scale: 1)
+          withSums(band, delta) { row, sums in
             if axis == .perRow {
-              squares[row] = squaredNorm(base_[row], plus: change_[row])
+              squares[row] = VectorArithmetic.sumOfSquares(sums)
             } else {
-              for column in 0..<columns {
-                let value = Double(base_[row][column] + change_[row][column])
-                squares[column] += value * value
+              squares.withUnsafeMutableBufferPointer {
+                VectorArithmetic.addSquares(of: sums, to: $0)
               }
             }
           }
@@ -72,6 +71,28 @@ struct MagnitudeUpdate: WeightUpdate {
       }
     }
     return squares.map { Float($0.squareRoot()) }
+  }
+
+  /// The norms of the rows of `weight`: what m starts from.
+  static func norms(of weight: any RowSource) throws -> [Float] {
+    try MagnitudeUpdate(
+      magnitude: [], change: nil, rows: weight.rows, columns: weight.columns, axis: .perRow
+    ).norms(reading: weight)
+  }
+
+  /// Calls `body` with each row of `W0 + D`, summed in f32.
+  private func withSums(
+    _ base: RowBand, _ delta: RowBand, _ body: (Int, UnsafeBufferPointer<Float>) -> Void
+  ) {
+    withUnsafeTemporaryAllocation(of: Float.self, capacity: columns) { sums in
+      for row in base.rows {
+        let (weights, changes) = (base[row], delta[row])
+        for column in sums.indices {
+          sums.initializeElement(at: column, to: weights[column] + changes[column])
+        }
+        body(row, UnsafeBufferPointer(sums))
+      }
+    }
   }
 
   func transposed() -> (any WeightUpdate)? {

@@ -11,7 +11,7 @@ struct RowwiseLayer<Scalar: TrainingScalar>: AdapterLayer {
     /// a is trained.
     case learned
     /// a is given.
-    case frozen(ScalarBuffer<Scalar>)
+    case frozen(FrozenMatrix<Scalar>)
   }
 
   let inFeatures: Int
@@ -64,10 +64,13 @@ struct RowwiseLayer<Scalar: TrainingScalar>: AdapterLayer {
       bias: next(outFeatures, if: bias != nil), scale: next(outFeatures, if: scale != nil))
   }
 
-  /// a; nil for the sum.
-  private func compressor(_ vectors: Vectors) -> Row<Scalar>? {
-    if case .frozen(let values)? = compression { return values.values }
-    return vectors.a
+  /// Calls `body` with a; with nil for the sum.
+  private func withCompressor(_ vectors: Vectors, _ body: (Row<Scalar>?) -> Void) {
+    if case .frozen(let values)? = compression {
+      values.withMatrix { body($0[0]) }
+    } else {
+      body(vectors.a)
+    }
   }
 
   private func keptOutput(_ pass: LayerPass<Scalar>, tokens: Int) -> MatrixView<Scalar> {
@@ -76,15 +79,18 @@ struct RowwiseLayer<Scalar: TrainingScalar>: AdapterLayer {
 
   func forward(_ input: MatrixView<Scalar>, output: MatrixView<Scalar>, pass: LayerPass<Scalar>) {
     let vectors = vectors(pass.parameters)
-    let a = compressor(vectors)
+    if let b = vectors.b {
+      withCompressor(vectors) { a in
+        for token in 0..<output.rows {
+          let x = input[token]
+          let sum = a.map { Scalar.dot(x, $0) } ?? Scalar.sum(x)
+          pass.kept[token] = sum
+          Scalar.add(b, times: sum, to: output[token])
+        }
+      }
+    }
     for token in 0..<output.rows {
       let y = output[token]
-      if let b = vectors.b {
-        let x = input[token]
-        let sum = a.map { Scalar.dot(x, $0) } ?? Scalar.sum(x)
-        pass.kept[token] = sum
-        Scalar.add(b, times: sum, to: y)
-      }
       if let bias = vectors.bias { Scalar.add(bias, times: 1, to: y) }
       if let scale = vectors.scale {
         _ = keptOutput(pass, tokens: output.rows)[token].update(fromContentsOf: y)
@@ -123,14 +129,15 @@ struct RowwiseLayer<Scalar: TrainingScalar>: AdapterLayer {
     input: MatrixView<Scalar>, gradients: ParameterView<Scalar>, pass: LayerPass<Scalar>
   ) {
     guard compression != nil else { return }
-    let a = compressor(vectors(pass.parameters))
     let tokens = inputGradient.rows
-    for token in 0..<tokens {
-      let weighted = pass.kept[tokens + token]
-      if let a {
-        Scalar.add(a, times: weighted, to: inputGradient[token])
-      } else {
-        Scalar.add(weighted, to: inputGradient[token])
+    withCompressor(vectors(pass.parameters)) { a in
+      for token in 0..<tokens {
+        let weighted = pass.kept[tokens + token]
+        if let a {
+          Scalar.add(a, times: weighted, to: inputGradient[token])
+        } else {
+          Scalar.add(weighted, to: inputGradient[token])
+        }
       }
     }
   }
