@@ -18,8 +18,14 @@ public struct AdapterContents: Sendable {
   public let ambiguousPatterns: [AmbiguousPattern]
 
   /// Sorts out the tensors of `file`.
-  public init(_ file: AdapterFile) throws(AdapterError) {
+  ///
+  /// - Parameter baseIsResidual: the base at hand is what a start such as PiSSA's has left of the
+  ///   original one; the adapter is then plain LoRA on it.
+  public init(_ file: AdapterFile, baseIsResidual: Bool = false) throws(AdapterError) {
     let config = file.config
+    let common =
+      baseIsResidual
+      ? config.settings.setting("base_is_residual", to: .bool(true)) : config.settings
     let methods = MethodRegistry.methods(peftType: config.peftType)
     guard !methods.isEmpty else {
       throw .unknownMethod(path: config.path, peftType: config.peftType)
@@ -71,12 +77,12 @@ public struct AdapterContents: Sendable {
       let shapes = tensors.mapValues(\.shape)
       guard
         let method = methods.first(where: {
-          $0.claims(shapes, settings: config.settings) && $0.descriptor.owns(tensors.keys)
+          $0.claims(shapes, settings: common) && $0.descriptor.owns(tensors.keys)
         })
       else {
         throw .unknownTensors(path: file.path, names: tensors.values.map(\.name).sorted())
       }
-      var settings = config.settings
+      var settings = common
       for pattern in method.descriptor.patterns {
         guard case .table(let table)? = config.settings[pattern.table],
           let (value, keys) = ModulePattern.firstMatch(
