@@ -7,12 +7,12 @@ public struct ResidualInitialization: AdapterMethod {
   public static let descriptor = MethodDescriptor(
     title: "PiSSA, OLoRA", names: ["pissa", "olora"], peftTypes: ["LORA"],
     source: "Meng et al. 2024 (2404.02948); Büyükakyüz 2024 (2406.01775)",
-    leaves: ["lora_A.weight", "lora_B.weight", "lora_B.bias"],
+    roundedTwiceInPEFT: true, leaves: ["lora_A.weight", "lora_B.weight", "lora_B.bias"],
     ignoredLeaves: LoRA.descriptor.ignoredLeaves, settings: LoRAFactors.settings,
     patterns: LoRAFactors.patterns, trainingSettings: LoRAFactors.trainingSettings,
     remark:
-      "Merged into the original base, rounded once (PEFT rounds the reduced base as well); with the "
-      + "residual base at hand (`--base-is-residual`) it is plain LoRA.")
+      "Merged into the original base; with the residual base at hand (`--base-is-residual`) plain LoRA."
+  )
 
   private let layer: LayerGeometry
   private let factors: LoRAFactors
