@@ -12,7 +12,8 @@ public struct LoRA: TrainableMethod {
     settings: LoRAFactors.settings, patterns: LoRAFactors.patterns,
     trainingSettings: LoRAFactors.trainingSettings,
     remark:
-      "Embeddings, convolutions, and parameters with or without a stack of experts included; of embeddings and parameters PEFT rounds the change first."
+      "Embeddings, convolutions, and parameters with or without a stack of experts included; "
+      + "of embeddings and parameters PEFT rounds the change first."
   )
 
   private let factors: LoRAFactors
