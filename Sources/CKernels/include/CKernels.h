@@ -2,5 +2,7 @@
 #define CKERNELS_H
 
 #include "cpu.h"
+#include "elements.h"
+#include "merge.h"
 
 #endif

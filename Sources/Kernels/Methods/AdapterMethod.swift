@@ -86,15 +86,18 @@ public struct ModuleSummary: Sendable, Equatable {
   public var changesWeight: Bool
   /// The bias is changed, and created where the base has none.
   public var changesBias: Bool
+  /// Why this module cannot be merged although its method can; nil when it can.
+  public var notMergeable: String?
 
   public init(
     rank: Int? = nil, scale: Double? = nil, trainableParameters: Int, changesWeight: Bool = true,
-    changesBias: Bool = false
+    changesBias: Bool = false, notMergeable: String? = nil
   ) {
     self.rank = rank
     self.scale = scale
     self.trainableParameters = trainableParameters
     self.changesWeight = changesWeight
     self.changesBias = changesBias
+    self.notMergeable = notMergeable
   }
 }

@@ -13,6 +13,9 @@ public struct MethodDescriptor: Sendable {
   public var leaves: [String]
   /// Tensors of a module that are stored and not trained: frozen projections, indices, norms.
   public var frozenLeaves: [String]
+  /// Tensors of a module that only training needs, or copies of the base: read and left alone. A
+  /// trailing `.` stands for a family.
+  public var ignoredLeaves: [String]
   /// Tensors without a module, by their name after `base_model.`; a trailing `.` stands for a family
   /// (`tinylora_v.`).
   public var sharedTensors: [String]
@@ -31,7 +34,8 @@ public struct MethodDescriptor: Sendable {
 
   public init(
     title: String, names: [String], peftTypes: [String], source: String, leaves: [String],
-    frozenLeaves: [String] = [], sharedTensors: [String] = [], trainableShared: [String] = [],
+    frozenLeaves: [String] = [], ignoredLeaves: [String] = [], sharedTensors: [String] = [],
+    trainableShared: [String] = [],
     settings: [String], patterns: [SettingPattern] = [], trainingSettings: [String] = [],
     notMergeable: String? = nil,
     remark: String? = nil
@@ -42,6 +46,7 @@ public struct MethodDescriptor: Sendable {
     self.source = source
     self.leaves = leaves
     self.frozenLeaves = frozenLeaves
+    self.ignoredLeaves = ignoredLeaves
     self.sharedTensors = sharedTensors
     self.trainableShared = trainableShared
     self.settings = settings

@@ -1,0 +1,7 @@
+#if defined(__x86_64__)
+#include "simd_avx2.h"
+// The vocabulary above, then the kernels over it.
+#include "simd_kernels.h"
+
+const ck_kernels *const ck_kernels_avx2 = &kernels;
+#endif
