@@ -36,10 +36,12 @@ let package = Package(
 
     // Tests.
     .testTarget(name: "SafetensorsTests", dependencies: ["Safetensors"]),
-    .testTarget(name: "KernelsTests", dependencies: ["Kernels", "CKernels", "Safetensors"]),
+    .testTarget(
+      name: "KernelsTests", dependencies: ["Kernels", "CKernels", "CZlib", "Safetensors"]),
     .testTarget(name: "AdaptersTests", dependencies: ["Adapters"]),
-    .testTarget(name: "OperationsTests", dependencies: ["Operations"]),
+    .testTarget(name: "OperationsTests", dependencies: ["Operations", "CKernels"]),
     .testTarget(name: "TrainingTests", dependencies: ["Training"]),
-    .testTarget(name: "CLITests", dependencies: ["peft-tool", "Operations"]),
+    .testTarget(
+      name: "CLITests", dependencies: ["peft-tool", "Safetensors"], exclude: ["Help"]),
   ]
 )

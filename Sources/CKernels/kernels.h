@@ -11,7 +11,7 @@ enum {
   /// Lanes of every sum: an element is added to the lane of its column modulo this.
   CK_LANES = 32,
   /// Columns whose lanes are added up before the sum joins the row's total.
-  CK_BLOCK_COLUMNS = 256,
+  CK_BLOCK_COLUMNS = 512,
   /// Most rows of a block.
   CK_BLOCK_ROWS = 8,
 };
@@ -28,6 +28,11 @@ typedef struct {
   /// `panels` is A cut into groups of CK_LANES columns, each rank × CK_LANES; `from` NULL means +0.
   void (*low_rank_block)(ptrdiff_t rows, ptrdiff_t groups, ptrdiff_t rank, const float *panels,
                          const float *b, float scale, const float *from, float *to);
+
+  double (*dot)(const float *x, const float *y, size_t count);
+  void (*axpy)(float a, const float *x, float *y, size_t count);
+  void (*scale)(float a, float *x, size_t count);
+  void (*add_squares)(const float *x, double *sums, size_t count);
 } ck_kernels;
 
 extern const ck_kernels *const ck_kernels_portable;

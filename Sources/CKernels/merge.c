@@ -10,6 +10,8 @@
 enum {
   /// Elements of A that are gathered into panels at a time: half a second-level cache of 1 MiB.
   PANEL_ELEMENTS = 128 * 1024,
+  /// Bytes. Panels and blocks begin at multiples: a vector across two lines is loaded twice.
+  CACHE_LINE = 64,
 };
 
 static ptrdiff_t smaller(ptrdiff_t a, ptrdiff_t b) { return a < b ? a : b; }
@@ -50,7 +52,7 @@ static ptrdiff_t panel_columns(const ck_low_rank *terms, ptrdiff_t count, ptrdif
 size_t ck_low_rank_scratch(const ck_low_rank *terms, ptrdiff_t count, ptrdiff_t columns) {
   ptrdiff_t rank = 0;
   for (ptrdiff_t i = 0; i < count; i++) rank += terms[i].rank;
-  return (size_t)(rank * panel_columns(terms, count, columns));
+  return (size_t)(rank * panel_columns(terms, count, columns)) + CACHE_LINE / sizeof(float);
 }
 
 /// Copies columns of A, `rank × columns`, into groups of CK_LANES columns, each `rank × CK_LANES`; the
@@ -105,7 +107,7 @@ static void store_change(const ck_kernels *kernels, const ck_store *store, recta
 /// Computes one rectangle of D. The panels in memory begin at column `first` and are `width` wide.
 static void low_rank_rectangle(const ck_kernels *kernels, const low_rank_job *job, rectangle at,
                                ptrdiff_t first, ptrdiff_t width) {
-  float change[CK_BLOCK_ROWS * CK_BLOCK_COLUMNS];
+  _Alignas(64) float change[CK_BLOCK_ROWS * CK_BLOCK_COLUMNS];
   if (job->count == 0 || at.columns % CK_LANES != 0) memset(change, 0, sizeof change);
   float *delta = job->delta ? job->delta + at.row * job->columns + at.column : NULL;
   for (ptrdiff_t row = 0; delta && row < at.rows; row++) {
@@ -126,6 +128,10 @@ static void low_rank_rectangle(const ck_kernels *kernels, const low_rank_job *jo
            at.columns * sizeof(float));
   }
   if (job->store) store_change(kernels, job->store, at, change);
+}
+
+static float *aligned(float *scratch) {
+  return (float *)(((uintptr_t)scratch + CACHE_LINE - 1) / CACHE_LINE * CACHE_LINE);
 }
 
 static void run_low_rank(const low_rank_job *job) {
@@ -150,7 +156,7 @@ static void run_low_rank(const low_rank_job *job) {
 
 void ck_low_rank_delta(const ck_low_rank *terms, ptrdiff_t count, ptrdiff_t rows,
                        ptrdiff_t columns, float *delta, float *scratch) {
-  run_low_rank(&(low_rank_job){terms, count, rows, columns, delta, NULL, scratch});
+  run_low_rank(&(low_rank_job){terms, count, rows, columns, delta, NULL, aligned(scratch)});
 }
 
 void ck_merge_low_rank(const ck_low_rank *terms, ptrdiff_t count, ptrdiff_t rows,
@@ -161,5 +167,5 @@ void ck_merge_low_rank(const ck_low_rank *terms, ptrdiff_t count, ptrdiff_t rows
                     .stored_stride = stride, .out = out, .out_stride = stride,
                     .statistics = statistics};
   memset(statistics, 0, rows * sizeof *statistics);
-  run_low_rank(&(low_rank_job){terms, count, rows, columns, NULL, &store, scratch});
+  run_low_rank(&(low_rank_job){terms, count, rows, columns, NULL, &store, aligned(scratch)});
 }

@@ -2,6 +2,9 @@
 #include "kernels.h"
 #include "scalar.h"
 
+#define CK_TARGET
+#include "vector_loops.h"
+
 #pragma STDC FP_CONTRACT OFF
 
 static void widen(ck_element element, const void *from, float *to, size_t count) {
@@ -104,11 +107,19 @@ static void low_rank_block(ptrdiff_t rows, ptrdiff_t groups, ptrdiff_t rank, con
   }
 }
 
+static void axpy(float a, const float *x, float *y, size_t count) {
+  for (size_t i = 0; i < count; i++) y[i] = ck_fma(a, x[i], y[i]);
+}
+
 static const ck_kernels kernels = {
     .widen = widen,
     .round = round_to,
     .store_block = ck_store_block_portable,
     .low_rank_block = low_rank_block,
+    .dot = dot,
+    .axpy = axpy,
+    .scale = scale,
+    .add_squares = add_squares,
 };
 
 const ck_kernels *const ck_kernels_portable = &kernels;

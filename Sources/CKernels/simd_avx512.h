@@ -54,14 +54,6 @@ V v32 v_keep_equal(v32 w, v32 x) {
       _mm512_mask_mov_ps(x.high, _mm512_cmp_ps_mask(x.high, w.high, _CMP_EQ_OQ), w.high)};
 }
 
-/// In how many lanes the bits differ.
-V int v_count_different(v32 a, v32 b) {
-  __mmask16 low = _mm512_cmpneq_epi32_mask(_mm512_castps_si512(a.low), _mm512_castps_si512(b.low));
-  __mmask16 high =
-      _mm512_cmpneq_epi32_mask(_mm512_castps_si512(a.high), _mm512_castps_si512(b.high));
-  return __builtin_popcount(_mm512_kunpackw(high, low));
-}
-
 /// The sum of the lanes: upper half onto lower half until one is left.
 V float v_sum(v32 x) {
   __m512 s16 = _mm512_add_ps(x.low, x.high);
@@ -71,17 +63,17 @@ V float v_sum(v32 x) {
   return _mm_cvtss_f32(_mm_add_ss(s2, _mm_movehdup_ps(s2)));
 }
 
-V v32 v_widen_bf16(const void *p) {
-  // Word i of the input becomes the upper half of dword i.
-  const __m512i low = _mm512_set_epi16(15, 15, 14, 14, 13, 13, 12, 12, 11, 11, 10, 10, 9, 9, 8, 8,
-                                       7, 7, 6, 6, 5, 5, 4, 4, 3, 3, 2, 2, 1, 1, 0, 0);
-  const __m512i high = _mm512_add_epi16(low, _mm512_set1_epi16(16));
-  __m512i halves = _mm512_loadu_si512(p);
-  return (v32){
-      _mm512_castsi512_ps(_mm512_maskz_permutexvar_epi16(0xAAAAAAAA, low, halves)),
-      _mm512_castsi512_ps(_mm512_maskz_permutexvar_epi16(0xAAAAAAAA, high, halves))};
+V __m512 v_widen_half_bf16(const __m256i *p) {
+  return _mm512_castsi512_ps(
+      _mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_loadu_si256(p)), 16));
 }
 
+V v32 v_widen_bf16(const void *p) {
+  const __m256i *halves = p;
+  return (v32){v_widen_half_bf16(halves), v_widen_half_bf16(halves + 1)};
+}
+
+/// A number whose upper half is `x` rounded to bf16; a NaN gives some bits or other.
 V __m512i v_nearest_bf16(__m512 x) {
   __m512i bits = _mm512_castps_si512(x);
   __mmask16 odd = _mm512_test_epi32_mask(bits, _mm512_set1_epi32(0x10000));
@@ -89,18 +81,22 @@ V __m512i v_nearest_bf16(__m512 x) {
   return _mm512_mask_add_epi32(sum, odd, sum, _mm512_set1_epi32(1));
 }
 
-V void v_store_upper_halves(void *p, __m512i low, __m512i high) {
+/// The upper halves of two registers.
+V __m512i v_upper_halves(__m512i low, __m512i high) {
   const __m512i odd = _mm512_set_epi16(63, 61, 59, 57, 55, 53, 51, 49, 47, 45, 43, 41, 39, 37, 35,
                                        33, 31, 29, 27, 25, 23, 21, 19, 17, 15, 13, 11, 9, 7, 5, 3,
                                        1);
-  _mm512_storeu_si512(p, _mm512_permutex2var_epi16(low, odd, high));
+  return _mm512_permutex2var_epi16(low, odd, high);
 }
 
-/// Rounds and stores numbers; returns what was stored. A NaN gives some bits or other.
-V v32 v_store_bf16(void *p, v32 x) {
+/// Stores numbers rounded, adds to `changed` in how many lanes they differ from `before`, and returns
+/// what was stored. A NaN gives some bits or other.
+V v32 v_merge_bf16(void *p, v32 x, const void *before, int64_t *changed) {
   const __m512i mask = _mm512_set1_epi32((int)0xFFFF0000);
   __m512i low = v_nearest_bf16(x.low), high = v_nearest_bf16(x.high);
-  v_store_upper_halves(p, low, high);
+  __m512i halves = v_upper_halves(low, high);
+  *changed += __builtin_popcount(_mm512_cmpneq_epi16_mask(halves, _mm512_loadu_si512(before)));
+  _mm512_storeu_si512(p, halves);
   return (v32){_mm512_castsi512_ps(_mm512_and_si512(low, mask)),
                _mm512_castsi512_ps(_mm512_and_si512(high, mask))};
 }
@@ -113,7 +109,8 @@ V __m512i v_nearest_bf16_or_nan(__m512 x) {
 
 /// Rounds and stores anything.
 V void v_round_bf16(void *p, v32 x) {
-  v_store_upper_halves(p, v_nearest_bf16_or_nan(x.low), v_nearest_bf16_or_nan(x.high));
+  _mm512_storeu_si512(
+      p, v_upper_halves(v_nearest_bf16_or_nan(x.low), v_nearest_bf16_or_nan(x.high)));
 }
 
 V v32 v_widen_f16(const void *p) {
@@ -122,13 +119,30 @@ V v32 v_widen_f16(const void *p) {
                _mm512_cvtph_ps(_mm256_loadu_si256(halves + 1))};
 }
 
-V v32 v_store_f16(void *p, v32 x) {
-  __m256i *halves = p;
-  __m256i low = _mm512_cvtps_ph(x.low, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
-  __m256i high = _mm512_cvtps_ph(x.high, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
-  _mm256_storeu_si256(halves, low);
-  _mm256_storeu_si256(halves + 1, high);
-  return (v32){_mm512_cvtph_ps(low), _mm512_cvtph_ps(high)};
+V __m512i v_nearest_f16(v32 x) {
+  return _mm512_inserti64x4(
+      _mm512_castsi256_si512(
+          _mm512_cvtps_ph(x.low, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)),
+      _mm512_cvtps_ph(x.high, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC), 1);
 }
 
-V void v_round_f16(void *p, v32 x) { v_store_f16(p, x); }
+V v32 v_merge_f16(void *p, v32 x, const void *before, int64_t *changed) {
+  __m512i halves = v_nearest_f16(x);
+  *changed += __builtin_popcount(_mm512_cmpneq_epi16_mask(halves, _mm512_loadu_si512(before)));
+  _mm512_storeu_si512(p, halves);
+  return (v32){_mm512_cvtph_ps(_mm512_castsi512_si256(halves)),
+               _mm512_cvtph_ps(_mm512_extracti64x4_epi64(halves, 1))};
+}
+
+V void v_round_f16(void *p, v32 x) { _mm512_storeu_si512(p, v_nearest_f16(x)); }
+
+V v32 v_merge_f32(void *p, v32 x, const void *before, int64_t *changed) {
+  const __m512i *old = before;
+  __mmask16 low =
+      _mm512_cmpneq_epi32_mask(_mm512_castps_si512(x.low), _mm512_loadu_si512(old));
+  __mmask16 high =
+      _mm512_cmpneq_epi32_mask(_mm512_castps_si512(x.high), _mm512_loadu_si512(old + 1));
+  *changed += __builtin_popcount(_mm512_kunpackw(high, low));
+  v_store(p, x);
+  return x;
+}

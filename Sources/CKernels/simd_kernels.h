@@ -1,6 +1,7 @@
 // The kernels of a path, over the vocabulary of one of the simd_*.h files, which is included before.
 // Defines a static table `kernels`.
 #include "kernels.h"
+#include "vector_loops.h"
 
 #pragma STDC FP_CONTRACT OFF
 
@@ -12,11 +13,11 @@ V v32 v_widen(ck_element element, const void *p) {
   }
 }
 
-V v32 v_store_rounded(ck_element element, void *p, v32 x) {
+V v32 v_merge(ck_element element, void *p, v32 x, const void *before, int64_t *changed) {
   switch (element) {
-    case CK_F32: v_store(p, x); return x;
-    case CK_F16: return v_store_f16(p, x);
-    default: return v_store_bf16(p, x);
+    case CK_F32: return v_merge_f32(p, x, before, changed);
+    case CK_F16: return v_merge_f16(p, x, before, changed);
+    default: return v_merge_bf16(p, x, before, changed);
   }
 }
 
@@ -88,12 +89,20 @@ V void store_lanes(ck_form form, ck_element element, const void *stored, const f
       change = v_sub(wanted, weight);
     }
   }
-  v32 merged = v_store_rounded(element, out, wanted);
+  v32 merged = v_merge(element, out, wanted, stored, &sums->changed);
   v32 kept = v_sub(merged, weight);
   sums->delta_squared = v_fma(change, change, sums->delta_squared);
   sums->kept_dot_delta = v_fma(kept, change, sums->kept_dot_delta);
   sums->weight_squared = v_fma(weight, weight, sums->weight_squared);
-  sums->changed += v_count_different(merged, weight);
+}
+
+/// memcpy without the call.
+V void copy_bytes(char *to, const char *from, size_t count) {
+  size_t done = 0;
+  for (; done + sizeof(v32) <= count; done += sizeof(v32)) {
+    v_store((float *)(void *)(to + done), v_load((const float *)(const void *)(from + done)));
+  }
+  if (done < count) memcpy(to + done, from + done, count - done);
 }
 
 /// Stores one row as if every element and every result were a number. Where that is not so, an
@@ -105,8 +114,10 @@ V void store_row(ck_form form, ck_element element, const ck_store *block, ptrdif
   int own_factors = form == CK_SCALED && block->factor_column_stride != 0;
   const float *factors = form == CK_SCALED ? block->factors + row * block->factor_row_stride : NULL;
   v32 factor = v_splat(form == CK_SCALED ? factors[0] : 0);
-  // `out` may be `stored`, which is needed again when this turns out to be in vain.
-  char merged[CK_BLOCK_COLUMNS * 4];
+  // `stored` is needed again when this turns out to be in vain.
+  _Alignas(64) char aside[CK_BLOCK_COLUMNS * 4];
+  char *out = (char *)block->out + row * block->out_stride;
+  char *merged = out == stored ? aside : out;
   v32 zero = v_splat(0);
   row_sums sums = {zero, zero, zero, 0};
 
@@ -117,17 +128,19 @@ V void store_row(ck_form form, ck_element element, const ck_store *block, ptrdif
                 merged + column * size, &sums);
   }
   if (column < block->columns) {
-    // Lanes beyond the row hold w = D = 0 and add nothing to any sum.
+    // Lanes beyond the row hold w = D = Q = +0, stay so, and add nothing to any sum.
     ptrdiff_t rest = block->columns - column;
     char padded[CK_LANES * 4] = {0};
     float padded_delta[CK_LANES] = {0}, padded_factors[CK_LANES] = {0};
     memcpy(padded, stored + column * size, rest * size);
     memcpy(padded_delta, delta + column, rest * sizeof(float));
-    if (own_factors) {
-      memcpy(padded_factors, factors + column, rest * sizeof(float));
-      factor = v_load(padded_factors);
+    for (ptrdiff_t i = 0; factors && i < rest; i++) {
+      padded_factors[i] = factors[own_factors ? column + i : 0];
     }
-    store_lanes(form, element, padded, padded_delta, factor, merged + column * size, &sums);
+    factor = v_load(padded_factors);
+    char rounded[CK_LANES * 4];
+    store_lanes(form, element, padded, padded_delta, factor, rounded, &sums);
+    memcpy(merged + column * size, rounded, rest * size);
   }
 
   float kept_dot_delta = v_sum(sums.kept_dot_delta);
@@ -135,7 +148,7 @@ V void store_row(ck_form form, ck_element element, const ck_store *block, ptrdif
     ck_store alone = *block;
     alone.rows = 1;
     alone.stored = stored;
-    alone.out = (char *)block->out + row * block->out_stride;
+    alone.out = out;
     alone.delta = delta;
     alone.factors = factors;
     alone.statistics = block->statistics + row;
@@ -147,7 +160,7 @@ V void store_row(ck_form form, ck_element element, const ck_store *block, ptrdif
   statistics->kept_dot_delta += (double)kept_dot_delta;
   statistics->weight_squared += (double)v_sum(sums.weight_squared);
   statistics->changed += sums.changed;
-  memcpy((char *)block->out + row * block->out_stride, merged, block->columns * size);
+  if (merged == aside) copy_bytes(out, aside, block->columns * size);
 }
 
 V void store_rows(ck_form form, ck_element element, const ck_store *block) {
@@ -193,19 +206,34 @@ V void low_rank_tile(int rows, ptrdiff_t rank, const float *panel, const float *
 CK_TARGET static void low_rank_block(ptrdiff_t rows, ptrdiff_t groups, ptrdiff_t rank,
                                      const float *panels, const float *b, float scale,
                                      const float *from, float *to) {
-  for (ptrdiff_t row = 0; row < rows;) {
-    int tile = rows - row >= TILE_ROWS ? TILE_ROWS : 1;
-    for (ptrdiff_t group = 0; group < groups; group++) {
+  // Down the rows first: the panel of a group stays in the first-level cache.
+  for (ptrdiff_t group = 0; group < groups; group++) {
+    const float *panel = panels + group * rank * CK_LANES;
+    for (ptrdiff_t row = 0; row < rows;) {
       ptrdiff_t start = row * CK_BLOCK_COLUMNS + group * CK_LANES;
-      const float *panel = panels + group * rank * CK_LANES;
       const float *addend = from ? from + start : NULL;
-      if (tile == TILE_ROWS) {
+      if (rows - row >= TILE_ROWS) {
         low_rank_tile(TILE_ROWS, rank, panel, b + row * rank, scale, addend, to + start);
+        row += TILE_ROWS;
       } else {
         low_rank_tile(1, rank, panel, b + row * rank, scale, addend, to + start);
+        row += 1;
       }
     }
-    row += tile;
+  }
+}
+
+CK_TARGET static void axpy(float a, const float *x, float *y, size_t count) {
+  size_t done = 0;
+  for (; done + CK_LANES <= count; done += CK_LANES) {
+    v_store(y + done, v_fma(v_splat(a), v_load(x + done), v_load(y + done)));
+  }
+  if (done < count) {
+    float padded_x[CK_LANES] = {0}, padded_y[CK_LANES] = {0};
+    memcpy(padded_x, x + done, (count - done) * sizeof(float));
+    memcpy(padded_y, y + done, (count - done) * sizeof(float));
+    v_store(padded_y, v_fma(v_splat(a), v_load(padded_x), v_load(padded_y)));
+    memcpy(y + done, padded_y, (count - done) * sizeof(float));
   }
 }
 
@@ -214,4 +242,8 @@ static const ck_kernels kernels = {
     .round = round_to,
     .store_block = store_block,
     .low_rank_block = low_rank_block,
+    .dot = dot,
+    .axpy = axpy,
+    .scale = scale,
+    .add_squares = add_squares,
 };

@@ -1,7 +1,38 @@
 import ArgumentParser
 
 @main
-struct PeftTool: AsyncParsableCommand {
+struct PeftTool: ParsableCommand {
   static let configuration = CommandConfiguration(
-    commandName: "peft-tool", abstract: "Parameter-efficient fine-tuning adapters, exactly.")
+    commandName: "peft-tool",
+    abstract: "Parameter-efficient fine-tuning adapters, exactly.",
+    discussion: """
+      Merges adapters into models of any size in bounded memory, with the same bytes on every \
+      machine. A MODEL is a folder with model.safetensors or its shards, or one .safetensors file. \
+      An ADAPTER is a Hugging Face PEFT folder, or one file in the container format.
+
+      Example: peft-tool merge llama-base my-lora llama-merged
+      """,
+    version: ToolVersion.current,
+    subcommands: [
+      MergeCommand.self, InspectCommand.self, VerifyCommand.self, ConvertCommand.self,
+      MethodsCommand.self,
+    ])
+
+  static func main() {
+    Interruption.handle()
+    do {
+      var command = try parseAsRoot()
+      try command.run()
+    } catch let error as ExitCode {
+      exit(withError: error)
+    } catch let error where Failure.isParsing(error) {
+      exit(withError: error)
+    } catch {
+      Failure(error).report(json: CommandLine.arguments.contains("--json"))
+    }
+  }
+}
+
+enum ToolVersion {
+  static let current = "0.1.0"
 }

@@ -20,11 +20,11 @@ public enum ProductStart {
   case bias(UnsafePointer<Float>)
 }
 
-extension Workers {
+extension ThreadPool {
   /// `c = start + scale·a·b`.
   ///
   /// Every element is one chain `c = fma(scale·a[i,k], b[k,j], c)` over ascending k, on any processor and
-  /// with any number of workers. In bf16 the factors are rounded, and of each pair of neighbours the
+  /// with any number of threads. In bf16 the factors are rounded, and of each pair of neighbours the
   /// second is added first, as VDPBF16PS does (CKernels/include/gemm.h).
   ///
   /// - Parameters:
@@ -72,7 +72,7 @@ extension Workers {
     product.precision = precision.kernelPrecision
     product.c = c.start
     product.c_stride = c.rowStride
-    ck_multiply(pool, &product)
+    ck_multiply(workers, &product)
   }
 }
 
@@ -88,13 +88,13 @@ extension MatrixView where Scalar == Float {
   }
 }
 
-/// The products that adapters ask for, by workers.
-public struct WorkerProducts: MatrixProducts {
-  public let workers: Workers
+/// The products that adapters ask for, by a thread pool.
+public struct PooledProducts: MatrixProducts {
+  public let pool: ThreadPool
   public let precision: MatrixPrecision
 
-  public init(_ workers: Workers, precision: MatrixPrecision = .f32) {
-    self.workers = workers
+  public init(_ pool: ThreadPool, precision: MatrixPrecision = .f32) {
+    self.pool = pool
     self.precision = precision
   }
 
@@ -102,7 +102,7 @@ public struct WorkerProducts: MatrixProducts {
     _ a: MatrixView<Float>, _ b: MatrixView<Float>, scale: Float, accumulate: Bool,
     into c: MatrixView<Float>
   ) {
-    workers.multiply(
+    pool.multiply(
       a, b, scale: scale, start: accumulate ? .result : .zero, precision: precision, into: c)
   }
 }

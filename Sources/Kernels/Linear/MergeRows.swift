@@ -7,7 +7,7 @@ import CKernels
 /// alignment, and may be the same memory; `statistics` receives one value per row. An element whose
 /// change is zero keeps its bits, and so does a NaN. A NaN that arithmetic produces is stored
 /// positive, quiet, without payload. The bytes do not depend on the processor, nor on how rows are
-/// grouped into calls (spec/numerics.md, sections 3 to 6).
+/// grouped into calls (spec/numerics.md, sections 2 to 4).
 public enum MergeRows {
   /// `w' = round(w + D)`, D the sum of `terms` in their order: `D = fma(scale, B·A, D)` from +0.
   ///
@@ -92,18 +92,10 @@ public enum MergeRows {
     (store.stored_stride, store.out_stride) = (columns * element.size, columns * element.size)
     (store.delta, store.delta_stride) = (UnsafePointer(delta.values.baseAddress), columns)
     if let factors, let axis {
+      precondition(factors.count >= delta.factorCount(along: axis))
       store.factors = factors.baseAddress
-      let expected: Int
-      switch axis {
-      case .perRow:
-        (store.factor_row_stride, store.factor_column_stride, expected) = (1, 0, rows)
-      case .perColumn:
-        (store.factor_row_stride, store.factor_column_stride, expected) = (0, 1, columns)
-      case .perElement:
-        (store.factor_row_stride, store.factor_column_stride) = (columns, 1)
-        expected = rows * columns
-      }
-      precondition(factors.count >= expected)
+      store.factor_row_stride = axis == .perRow ? 1 : axis == .perColumn ? 0 : columns
+      store.factor_column_stride = axis == .perRow ? 0 : 1
     }
     withRowStatistics(statistics) {
       store.statistics = $0

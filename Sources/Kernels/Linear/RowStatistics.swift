@@ -2,9 +2,9 @@ import CKernels
 
 /// What storing one row of W' observed: how much was asked for, and how much of it survived rounding.
 ///
-/// The sums are over the elements whose w0 is finite. Within a row they are f32 sums of 256 columns in
-/// a fixed order, added up in f64 (spec/numerics.md, section 6): the same bits on every path, for any
-/// banding of the rows. Each is within 1e-6 of the sum of the absolute values of its terms.
+/// The sums are over the elements whose w0 is finite. Within a row they are f32 sums of 512 columns in
+/// a fixed order, added up in f64 (spec/numerics.md, section 4): the same bits on every path, for any
+/// banding of the rows. Each is within 1.3e-6 of the sum of the absolute values of its terms.
 public struct RowStatistics: Sendable, Equatable {
   /// Σ d², d the wanted change of an element.
   public var deltaSquared: Double

@@ -72,48 +72,75 @@ public struct LoRA: TrainableMethod {
     guard layer.kind == .linear else { throw .layer(reason: "training needs a linear layer") }
     return LoRALayer<Scalar>(
       inFeatures: layer.inFeatures, outFeatures: layer.outFeatures, rank: factors.form.rank,
-      scale: factors.form.scale, trainsBias: bias != nil)
+      scale: Scalar(factors.form.scale), trainsBias: bias != nil)
   }
 }
 
-/// LoRA on one linear layer: `y = W0·x + b0 + s·(B·(A·x) + β)`.
+/// LoRA on one linear layer: `y = W0·x + b0 + s·(B·(A·x) + β)`; one of A, B may be frozen.
 ///
-/// Kept: `X·Aᵀ`, tokens × r.
+/// Kept: `X·Aᵀ`, tokens × r. Where A is frozen X itself is not needed.
 struct LoRALayer<Scalar: TrainingScalar>: AdapterLayer {
+  enum Frozen {
+    case none
+    case a(FrozenMatrix<Scalar>)
+    case b(FrozenMatrix<Scalar>)
+  }
+
   let inFeatures: Int
   let outFeatures: Int
   let rank: Int
-  let scale: Double
-  let trainsBias: Bool
+  let scale: Scalar
+  var trainsBias = false
+  var frozen = Frozen.none
+
+  private var trainsA: Bool { if case .a = frozen { false } else { true } }
+  private var trainsB: Bool { if case .b = frozen { false } else { true } }
 
   var parameters: [TrainableTensor] {
-    [
-      TrainableTensor("lora_A.weight", [rank, inFeatures]),
-      TrainableTensor("lora_B.weight", [outFeatures, rank]),
-    ] + (trainsBias ? [TrainableTensor("lora_B.bias", [outFeatures])] : [])
+    (trainsA ? [TrainableTensor("lora_A.weight", [rank, inFeatures])] : [])
+      + (trainsB ? [TrainableTensor("lora_B.weight", [outFeatures, rank])] : [])
+      + (trainsBias ? [TrainableTensor("lora_B.bias", [outFeatures])] : [])
   }
 
+  var needsInput: Bool { trainsA }
   func keptCount(tokens: Int) -> Int { tokens * rank }
 
+  /// A, r × in, where it is trained.
   private func a(_ view: ParameterView<Scalar>) -> MatrixView<Scalar> {
     view.matrix(rows: rank, columns: inFeatures)
   }
 
+  /// B, out × r, where it is trained.
   private func b(_ view: ParameterView<Scalar>) -> MatrixView<Scalar> {
-    view.matrix(at: rank * inFeatures, rows: outFeatures, columns: rank)
+    view.matrix(at: trainsA ? rank * inFeatures : 0, rows: outFeatures, columns: rank)
   }
 
   private func bias(_ view: ParameterView<Scalar>) -> Row<Scalar> {
-    view.vector(at: rank * (inFeatures + outFeatures), count: outFeatures)
+    view.vector(
+      at: (trainsA ? rank * inFeatures : 0) + (trainsB ? rank * outFeatures : 0),
+      count: outFeatures)
+  }
+
+  /// Calls `body` with A and B.
+  private func withFactors(
+    _ view: ParameterView<Scalar>, _ body: (MatrixView<Scalar>, MatrixView<Scalar>) -> Void
+  ) {
+    switch frozen {
+    case .none: body(a(view), b(view))
+    case .a(let matrix): matrix.withMatrix { body($0, b(view)) }
+    case .b(let matrix): matrix.withMatrix { body(a(view), $0) }
+    }
   }
 
   func forward(_ input: MatrixView<Scalar>, output: MatrixView<Scalar>, pass: LayerPass<Scalar>) {
     let hidden = pass.kept(rows: input.rows, columns: rank)
-    pass.products.multiply(input, a(pass.parameters).transposed, into: hidden)
-    pass.products.add(hidden, b(pass.parameters).transposed, scale: Scalar(scale), to: output)
+    withFactors(pass.parameters) { a, b in
+      pass.products.multiply(input, a.transposed, into: hidden)
+      pass.products.add(hidden, b.transposed, scale: scale, to: output)
+    }
     if trainsBias {
       let bias = bias(pass.parameters)
-      for token in 0..<output.rows { Scalar.add(bias, times: Scalar(scale), to: output[token]) }
+      for token in 0..<output.rows { Scalar.add(bias, times: scale, to: output[token]) }
     }
   }
 
@@ -123,14 +150,18 @@ struct LoRALayer<Scalar: TrainingScalar>: AdapterLayer {
     gradients: ParameterView<Scalar>, pass: LayerPass<Scalar>
   ) {
     let hidden = pass.kept(rows: input.rows, columns: rank)
-    pass.products.add(outputGradient.transposed, hidden, scale: Scalar(scale), to: b(gradients))
-    pass.products.multiply(
-      outputGradient, b(pass.parameters), scale: Scalar(scale), into: hidden)
-    pass.products.add(hidden.transposed, input, to: a(gradients))
+    withFactors(pass.parameters) { _, b in
+      if trainsB {
+        pass.products.add(
+          outputGradient.transposed, hidden, scale: scale, to: self.b(gradients))
+      }
+      pass.products.multiply(outputGradient, b, scale: scale, into: hidden)
+      if trainsA { pass.products.add(hidden.transposed, input, to: a(gradients)) }
+    }
     if trainsBias {
       let sum = bias(gradients)
       for token in 0..<outputGradient.rows {
-        Scalar.add(outputGradient[token], times: Scalar(scale), to: sum)
+        Scalar.add(outputGradient[token], times: scale, to: sum)
       }
     }
   }
@@ -141,6 +172,6 @@ struct LoRALayer<Scalar: TrainingScalar>: AdapterLayer {
     input: MatrixView<Scalar>, gradients: ParameterView<Scalar>, pass: LayerPass<Scalar>
   ) {
     let hidden = pass.kept(rows: inputGradient.rows, columns: rank)
-    pass.products.add(hidden, a(pass.parameters), to: inputGradient)
+    withFactors(pass.parameters) { a, _ in pass.products.add(hidden, a, to: inputGradient) }
   }
 }

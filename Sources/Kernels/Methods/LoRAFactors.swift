@@ -127,7 +127,7 @@ struct LoRAFactors {
       try settings.bool("base_is_residual") != true
     else { return nil }
     switch start {
-    case "corda", "lora_ga", "loftq":
+    case "pissa", "olora", "corda", "lora_ga", "loftq":
       return "init_lora_weights \(start) changed the base in training; the changed base is needed"
     case _ where start.hasPrefix("pissa_niter_"):
       return "init_lora_weights \(start) changed the base by a random SVD; the residual is needed"
@@ -215,7 +215,7 @@ struct LoRAFactors {
   /// A and B of a new linear module, by `init_lora_weights`: true and "gaussian" start at B = 0.
   ///
   /// PEFT makes both factors as linear layers, which draw their own numbers, and then draws A anew;
-  /// with `false` the first numbers stay.
+  /// with `false` the first numbers stay. All are rounded to the base's precision.
   static func initialTensors(
     _ start: ModuleStart, generator: inout TorchGenerator
   ) throws(MethodError) -> [String: AdapterTensor] {
@@ -244,11 +244,15 @@ struct LoRAFactors {
     return tensors(a: a, b: b, bias: bias)
 
     func tensors(a: [Float], b: [Float], bias: [Float]) -> [String: AdapterTensor] {
+      let element = start.layer.element
+      func tensor(_ shape: [Int], _ values: [Float]) -> AdapterTensor {
+        AdapterTensor(shape: shape, element.widened(element.rounded(values)))
+      }
       var result = [
-        "lora_A.weight": AdapterTensor(shape: [rank, inFeatures], a),
-        "lora_B.weight": AdapterTensor(shape: [outFeatures, rank], b),
+        "lora_A.weight": tensor([rank, inFeatures], a),
+        "lora_B.weight": tensor([outFeatures, rank], b),
       ]
-      if hasBias { result["lora_B.bias"] = AdapterTensor(shape: [outFeatures], bias) }
+      if hasBias { result["lora_B.bias"] = tensor([outFeatures], bias) }
       return result
     }
   }

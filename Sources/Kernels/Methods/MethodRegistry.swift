@@ -1,6 +1,23 @@
 /// Every method that the tool knows, one line each.
 public enum MethodRegistry {
-  public static let all: [any AdapterMethod.Type] = []
+  public static let all: [any AdapterMethod.Type] = [
+    // Forms of LoRA's files, the special ones first.
+    MoRA.self,
+    SBoRA.self,
+    AsymmetricLoRA.self,
+    DoRA.self,
+    LoRA.self,
+
+    OneLoRA.self,
+    VeRA.self,
+    BitFit.self,
+    DiffFit.self,
+    NormTuning.self,
+    FullTuning.self,
+    Bottleneck.self,
+    PrefixTuning.self,
+    PromptTuning.self,
+  ]
 
   /// The methods that a `peft_type` may stand for, in the order of `all`.
   public static func methods(peftType: String) -> [any AdapterMethod.Type] {
@@ -11,6 +28,8 @@ public enum MethodRegistry {
   public static func method(
     peftType: String, shapes: [String: [Int]], settings: MethodSettings
   ) -> (any AdapterMethod.Type)? {
-    methods(peftType: peftType).first { $0.claims(shapes, settings: settings) }
+    let candidates = methods(peftType: peftType)
+    return candidates.count == 1
+      ? candidates[0] : candidates.first { $0.claims(shapes, settings: settings) }
   }
 }

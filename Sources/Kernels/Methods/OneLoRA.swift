@@ -128,15 +128,12 @@ public struct OneLoRA: TrainableMethod {
   public static func initialTensors(
     _ start: ModuleStart, generator: inout TorchGenerator
   ) throws(MethodError) -> [String: AdapterTensor] {
-    var result: [String: AdapterTensor] = [:]
-    for tensor in try tensors(layer: start.layer, settings: start.settings) {
-      let values: [Float]
-      switch tensor.leaf {
-      case "onelora_a" where !tensor.isTrained: values = generator.normal(tensor.count)
-      case "onelora_a", "difffit_scale": values = [Float](repeating: 1, count: tensor.count)
-      default: values = [Float](repeating: 0, count: tensor.count)
-      }
-      result[tensor.leaf] = AdapterTensor(shape: tensor.shape, values)
+    var result = try startingTensors(start) {
+      $0.leaf == "onelora_a" || $0.leaf == "difffit_scale" ? 1 : 0
+    }
+    if try compression(start.settings) == .random {
+      let count = start.layer.inFeatures
+      result["onelora_a"] = AdapterTensor(shape: [count], generator.normal(count))
     }
     return result
   }
@@ -149,7 +146,7 @@ public struct OneLoRA: TrainableMethod {
       switch self.compression {
       case .sum: .sum
       case .learned: .learned
-      case .random: .frozen(ScalarBuffer(a ?? []))
+      case .random: .frozen(FrozenMatrix(widening: a ?? [], rows: 1, columns: layer.inFeatures))
       }
     return RowwiseLayer<Scalar>(
       inFeatures: layer.inFeatures, outFeatures: layer.outFeatures, leaf: leaf,

@@ -88,17 +88,6 @@ public struct LowRankFactors: Sendable {
   }
 }
 
-/// `values` (`rows × columns`, row-major) transposed to `columns × rows`.
-public func transpose(_ values: [Float], rows: Int, columns: Int) -> [Float] {
-  var result = [Float](repeating: 0, count: values.count)
-  for row in 0..<rows {
-    for column in 0..<columns {
-      result[column * rows + row] = values[row * columns + column]
-    }
-  }
-  return result
-}
-
 /// Reads rows of a base weight in f32.
 public protocol RowSource {
   var rows: Int { get }

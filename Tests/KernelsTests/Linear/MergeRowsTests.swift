@@ -4,40 +4,51 @@ import Testing
 
 extension KernelPaths {
   @Suite struct Merging {
-    /// Stored weights: mostly ordinary, with zeros of both signs, subnormals, the largest numbers,
-    /// infinities and NaNs with payloads among them.
+    /// What is sprinkled over ordinary values.
+    enum Spice: CaseIterable {
+      case none
+      /// Numbers: zeros of both signs, subnormals, changes of exactly half a unit in the last place.
+      case numbers
+      /// Also infinities, NaNs with payloads, and what overflows.
+      case anything
+    }
+
+    /// Stored weights.
     static func base(
-      _ element: ElementType, _ count: Int, _ random: inout SplitMix64, awkward: Bool
+      _ element: ElementType, _ count: Int, _ random: inout SplitMix64, _ spice: Spice
     ) -> [UInt8] {
       var bytes = element.rounded(random.floats(count, 0.1))
-      guard awkward else { return bytes }
-      for at in 0..<count where UInt8.random(in: 0..<8, using: &random) == 0 {
-        let top: [UInt8] =
-          element == .f16
-          ? [0x00, 0x80, 0x7C, 0xFC, 0x7D, 0xFE, 0x7B] : [0x00, 0x80, 0x7F, 0xFF, 0x7F, 0xFF, 0x7F]
-        let next: [UInt8] =
-          element == .f16 ? [0, 0, 0, 0, 1, 0xFF, 0xFF] : [0, 0, 0x80, 0x80, 0x81, 0xFF, 0x7F]
-        let pick = Int.random(in: 0..<8, using: &random)
-        let last = (at + 1) * element.size - 1
-        for byte in at * element.size..<last { bytes[byte] = 0 }
-        if pick < 7 {
-          bytes[last] = top[pick]
-          bytes[last - 1] = next[pick]
-        } else {
-          bytes[last] = 0
-          bytes[last - 1] = 1  // a subnormal
-        }
+      let infinity: UInt16 = element == .f16 ? 0x7C00 : 0x7F80
+      let numbers: [UInt16] = [0, 0x8000, 1, 0x8001]
+      let others: [UInt16] = [
+        infinity, infinity | 0x8000, infinity | 1, 0xFFFF, infinity - 1, 0x7FFF,
+      ]
+      for at in 0..<count where spice != .none && UInt8.random(in: 0..<6, using: &random) == 0 {
+        let choice = spice == .numbers ? numbers : numbers + others
+        let top = choice[Int.random(in: 0..<choice.count, using: &random)]
+        let end = (at + 1) * element.size
+        for byte in at * element.size..<end { bytes[byte] = 0 }
+        (bytes[end - 2], bytes[end - 1]) = (UInt8(top & 0xFF), UInt8(top >> 8))
       }
       return bytes
     }
 
-    static func values(_ count: Int, _ random: inout SplitMix64, awkward: Bool) -> [Float] {
+    /// Changes for the stored weights `base`, or factors.
+    static func values(
+      _ count: Int, _ random: inout SplitMix64, _ spice: Spice, for base: [Float] = []
+    ) -> [Float] {
       var values = random.floats(count, 0.01)
-      guard awkward else { return values }
-      let tiny = Float(bitPattern: 700)  // subnormal
-      let special: [Float] = [0, -0.0, tiny, -1e-30, .infinity, -.infinity, .nan, 3e38, -1e5, 1]
-      for at in 0..<count where UInt8.random(in: 0..<6, using: &random) == 0 {
-        values[at] = special[Int.random(in: 0..<special.count, using: &random)]
+      let numbers: [Float] = [0, -0.0, Float(bitPattern: 700), -1e-30]
+      let others: [Float] = [.infinity, -.infinity, .nan, 3e38, -1e5, 1]
+      for at in 0..<count where spice != .none && UInt8.random(in: 0..<3, using: &random) == 0 {
+        let choice = spice == .numbers ? numbers : numbers + others
+        values[at] = choice[Int.random(in: 0..<choice.count, using: &random)]
+        if at < base.count && base[at].isNormal && Bool.random(using: &random) {
+          // Half a unit of bf16, or of f16, in the last place.
+          let place = Bool.random(using: &random) ? 8 : 11
+          values[at] = base[at].binade * (place == 8 ? 0x1p-8 : 0x1p-11)
+          if Bool.random(using: &random) { values[at] *= -3 }
+        }
       }
       return values
     }
@@ -81,14 +92,14 @@ extension KernelPaths {
       }
     }
 
-    static let shapes = [(1, 1), (3, 31), (8, 32), (9, 33), (2, 256), (11, 300), (5, 555)]
+    static let shapes = [(1, 1), (3, 31), (8, 32), (9, 33), (2, 512), (11, 300), (3, 1100)]
 
-    @Test(arguments: ElementType.allCases, [false, true])
-    func additive(_ element: ElementType, awkward: Bool) {
+    @Test(arguments: ElementType.allCases, Spice.allCases)
+    func additive(_ element: ElementType, spice: Spice) {
       var random = SplitMix64(seed: 3)
       for (rows, columns) in Self.shapes {
-        let base = Self.base(element, rows * columns, &random, awkward: awkward)
-        var delta = Self.values(rows * columns, &random, awkward: awkward)
+        let base = Self.base(element, rows * columns, &random, spice)
+        var delta = Self.values(rows * columns, &random, spice, for: element.widened(base))
         let twin = MergeTwin(.additive, element, columns: columns, base: base, given: delta)
         KernelPaths.each { path in
           for shift in [0, 1, 3] {
@@ -109,12 +120,12 @@ extension KernelPaths {
     @Test(arguments: ElementType.allCases, [FactorAxis.perRow, .perColumn, .perElement])
     func scaled(_ element: ElementType, axis: FactorAxis) {
       var random = SplitMix64(seed: 4)
-      for awkward in [false, true] {
+      for spice in Spice.allCases {
         for (rows, columns) in Self.shapes {
-          let base = Self.base(element, rows * columns, &random, awkward: awkward)
-          var delta = Self.values(rows * columns, &random, awkward: awkward)
+          let base = Self.base(element, rows * columns, &random, spice)
+          var delta = Self.values(rows * columns, &random, spice, for: element.widened(base))
           let factors = (0..<rows * columns).map { _ in
-            Bool.random(using: &random) ? 1 : 1 + random.float(awkward ? 2 : 0.1)
+            Bool.random(using: &random) ? 1 : 1 + random.float(spice == .none ? 0.1 : 2)
           }
           let twin = MergeTwin(.scaled, element, columns: columns, base: base, given: delta) {
             switch axis {
@@ -142,14 +153,15 @@ extension KernelPaths {
       }
     }
 
-    @Test(arguments: ElementType.allCases, [false, true])
-    func general(_ element: ElementType, awkward: Bool) {
+    @Test(arguments: ElementType.allCases, Spice.allCases)
+    func general(_ element: ElementType, spice: Spice) {
       var random = SplitMix64(seed: 5)
       for (rows, columns) in Self.shapes {
-        let base = Self.base(element, rows * columns, &random, awkward: awkward)
+        let base = Self.base(element, rows * columns, &random, spice)
         var band = element.widened(base)
+        let changes = Self.values(band.count, &random, spice, for: band)
         for at in band.indices where Bool.random(using: &random) {
-          band[at] = Self.values(1, &random, awkward: awkward)[0]
+          band[at] = Bool.random(using: &random) ? changes[at] : band[at] + changes[at]
         }
         let twin = MergeTwin(.general, element, columns: columns, base: base, given: band)
         KernelPaths.each { path in
@@ -169,25 +181,25 @@ extension KernelPaths {
     }
 
     static func term(
-      rank: Int, rows: Int, columns: Int, _ random: inout SplitMix64, awkward: Bool = false
+      rank: Int, rows: Int, columns: Int, _ random: inout SplitMix64, _ spice: Spice = .none
     ) -> LowRankFactors {
       LowRankFactors(
         rank: rank, rows: rows, columns: columns,
-        b: values(rows * rank, &random, awkward: awkward),
-        a: values(rank * columns, &random, awkward: awkward), scale: awkward ? -1.5 : 2)
+        b: values(rows * rank, &random, spice),
+        a: values(rank * columns, &random, spice), scale: spice == .none ? 2 : -1.5)
     }
 
     @Test(arguments: [1, 2, 3, 15, 16, 17, 64, 100], [1, 2, 3])
     func lowRank(rank: Int, count: Int) {
       var random = SplitMix64(seed: UInt64(rank * 10 + count))
       let small = rank * count > 64
-      for (rows, columns) in small ? [(9, 45)] : [(1, 1), (9, 45), (3, 270)] {
+      for (rows, columns) in small ? [(9, 45)] : [(1, 1), (9, 45), (3, 540)] {
         let terms = (0..<count).map {
           Self.term(rank: rank + $0, rows: rows, columns: columns, &random)
         }
         let delta = MergeTwin.delta(terms, rows: 0..<rows, columns: columns)
         for element in ElementType.allCases {
-          let base = Self.base(element, rows * columns, &random, awkward: true)
+          let base = Self.base(element, rows * columns, &random, .anything)
           let twin = MergeTwin(.additive, element, columns: columns, base: base, given: delta)
           KernelPaths.each { path in
             let found = store(base, rows: rows, shift: 1, inPlace: rank % 2 == 0) {
@@ -202,18 +214,36 @@ extension KernelPaths {
       }
     }
 
+    /// More columns and ranks than A's panels are made for at a time.
+    @Test func lowRankOfSeveralPanels() {
+      var random = SplitMix64(seed: 15)
+      let (rows, columns) = (2, 1100)
+      let terms = [150, 120].map { Self.term(rank: $0, rows: rows, columns: columns, &random) }
+      let delta = MergeTwin.delta(terms, rows: 0..<rows, columns: columns)
+      let base = Self.base(.bf16, rows * columns, &random, .anything)
+      let twin = MergeTwin(.additive, .bf16, columns: columns, base: base, given: delta)
+      KernelPaths.each { path in
+        let found = store(base, rows: rows, shift: 1, inPlace: true) { from, to, statistics in
+          MergeRows.mergeLowRank(
+            terms, rows: 0..<rows, columns: columns, stored: from, element: .bf16, into: to,
+            statistics: statistics)
+        }
+        expect(found, twin, path)
+      }
+    }
+
     /// Infinities, NaNs, zeros of both signs and products that vanish in the factors.
     @Test func lowRankOfAwkwardFactors() {
       var random = SplitMix64(seed: 6)
       let (rows, columns) = (9, 70)
       let terms = [
-        Self.term(rank: 1, rows: rows, columns: columns, &random, awkward: true),
-        Self.term(rank: 2, rows: rows, columns: columns, &random, awkward: true),
+        Self.term(rank: 1, rows: rows, columns: columns, &random, .anything),
+        Self.term(rank: 2, rows: rows, columns: columns, &random, .anything),
       ]
       for terms in [[terms[0]], [terms[1], terms[0]], []] {
         let delta = MergeTwin.delta(terms, rows: 0..<rows, columns: columns)
         for element in ElementType.allCases {
-          let base = Self.base(element, rows * columns, &random, awkward: true)
+          let base = Self.base(element, rows * columns, &random, .anything)
           let twin = MergeTwin(.additive, element, columns: columns, base: base, given: delta)
           KernelPaths.each { path in
             let found = store(base, rows: rows, shift: 0, inPlace: true) { from, to, statistics in
@@ -235,7 +265,7 @@ extension KernelPaths {
         Self.term(rank: 5, rows: rows, columns: columns, &random),
         Self.term(rank: 3, rows: rows, columns: columns, &random),
       ]
-      let base = Self.base(.bf16, rows * columns, &random, awkward: false)
+      let base = Self.base(.bf16, rows * columns, &random, .none)
       let delta = MergeTwin.delta(terms, rows: 0..<rows, columns: columns)
       let twin = MergeTwin(.additive, .bf16, columns: columns, base: base, given: delta)
       KernelPaths.each { path in

@@ -43,11 +43,11 @@ struct MergeTwin {
     self.columns = columns
     for row in 0..<(columns == 0 ? 0 : given.count / columns) {
       var total = RowStatistics()
-      for first in stride(from: 0, to: columns, by: 256) {
+      for first in stride(from: 0, to: columns, by: 512) {
         var deltaSquared = [Float](repeating: 0, count: 32)
         var keptDotDelta = deltaSquared
         var weightSquared = deltaSquared
-        for column in first..<min(first + 256, columns) {
+        for column in first..<min(first + 512, columns) {
           let at = row * columns + column
           let bits = (0..<element.size).reduce(UInt32(0)) {
             $0 | UInt32(base[at * element.size + $1]) << UInt32(8 * $1)

@@ -43,7 +43,7 @@ extension KernelPaths {
     @Test(arguments: MatrixPrecision.allCases)
     func everyLayoutOnEveryPath(precision: MatrixPrecision) {
       var random = SplitMix64(seed: 7)
-      let workers = Workers(count: 2)
+      let pool = ThreadPool(count: 2)
       for shape in Self.cases {
         let (rows, columns, depth) = (shape.rows, shape.columns, shape.depth)
         var twin = ProductTwin(
@@ -61,14 +61,14 @@ extension KernelPaths {
         let fromResult = twin.result { before[$0 * columns + $1] }
         ProductPaths.each { name in
           let c = TestMatrix(before, rows: rows, columns: columns, gap: 2)
-          workers.multiply(
+          pool.multiply(
             a.view, b.view, scale: 0.3, start: .result, precision: precision, into: c.view)
           compare(name, shape, found: c.values, expected: fromResult)
-          workers.multiply(a.view, b.view, precision: precision, into: c.view)
+          pool.multiply(a.view, b.view, precision: precision, into: c.view)
           compare(name, shape, found: c.values, expected: fromZero)
           bias.withUnsafeBufferPointer {
             guard let start = $0.baseAddress else { return }
-            workers.multiply(
+            pool.multiply(
               a.view, b.view, start: .bias(start), precision: precision, into: c.view)
           }
           compare(name, shape, found: c.values, expected: fromBias)
@@ -80,7 +80,7 @@ extension KernelPaths {
     @Test(arguments: MatrixPrecision.allCases)
     func storedMatrices(precision: MatrixPrecision) {
       var random = SplitMix64(seed: 11)
-      let workers = Workers(count: 2)
+      let pool = ThreadPool(count: 2)
       for (rows, columns, depth) in [(5, 37, 21), (17, 4, 40), (3, 20, 530)] {
         for transposed in [false, true] {
           let (height, width) = transposed ? (columns, depth) : (depth, columns)
@@ -91,7 +91,7 @@ extension KernelPaths {
             let plain = TestMatrix(widened, rows: height, columns: width)
             let expected = TestMatrix(
               [Float](repeating: 0, count: rows * columns), rows: rows, columns: columns)
-            workers.multiply(
+            pool.multiply(
               x.view, transposed ? plain.view.transposed : plain.view, precision: precision,
               into: expected.view)
             bytes.withUnsafeBytes { raw in
@@ -104,7 +104,7 @@ extension KernelPaths {
                 for matrix in matrices {
                   let c = TestMatrix(
                     [Float](repeating: 9, count: rows * columns), rows: rows, columns: columns)
-                  workers.multiply(
+                  pool.multiply(
                     x.view, matrix, transposed: transposed, precision: precision, into: c.view)
                   compare(
                     "\(name) \(element)",
@@ -129,8 +129,8 @@ extension KernelPaths {
       let results = [1, 2, 3, 7].map { count in
         let c = TestMatrix(
           [Float](repeating: 0, count: rows * columns), rows: rows, columns: columns)
-        let workers = Workers(count: count)
-        workers.multiply(a.view, b.view, into: c.view)
+        let pool = ThreadPool(count: count)
+        pool.multiply(a.view, b.view, into: c.view)
         return c.values.map(\.bitPattern)
       }
       for result in results.dropFirst() { #expect(result == results[0]) }
@@ -144,7 +144,7 @@ extension KernelPaths {
         0x1.00ffp-126, 0x1.fep-127,
       ]
       let count = values.count
-      let workers = Workers(count: 1)
+      let pool = ThreadPool(count: 1)
       var random = SplitMix64(seed: 5)
       let a = (0..<20 * count).map { _ in values.randomElement(using: &random) ?? 0 }
       let b = (0..<count * 40).map { _ in values.randomElement(using: &random) ?? 0 }
@@ -157,7 +157,7 @@ extension KernelPaths {
           TestMatrix(a, rows: 20, columns: count), TestMatrix(b, rows: count, columns: 40)
         )
         withExtendedLifetime((left, right)) {
-          workers.multiply(left.view, right.view, precision: .bf16, into: c.view)
+          pool.multiply(left.view, right.view, precision: .bf16, into: c.view)
         }
         compare(
           name, Case(rows: 20, columns: 40, depth: count), found: c.values, expected: expected)
@@ -165,25 +165,25 @@ extension KernelPaths {
     }
 
     @Test func emptyProducts() {
-      let workers = Workers(count: 1)
+      let pool = ThreadPool(count: 1)
       let c = TestMatrix([5, 6], rows: 1, columns: 2)
       let (left, right) = (
         TestMatrix([], rows: 1, columns: 0), TestMatrix([], rows: 0, columns: 2)
       )
       withExtendedLifetime((left, right)) {
-        workers.multiply(left.view, right.view, start: .result, into: c.view)
+        pool.multiply(left.view, right.view, start: .result, into: c.view)
         #expect(c.values == [5, 6])
-        workers.multiply(left.view, right.view, into: c.view)
+        pool.multiply(left.view, right.view, into: c.view)
         #expect(c.values == [0, 0])
       }
     }
 
     /// Products inside of jobs: each worker does its own.
     @Test func productsInsideOfJobs() {
-      let workers = Workers(count: 3)
+      let pool = ThreadPool(count: 3)
       let a = TestMatrix([1, 2, 3, 4], rows: 2, columns: 2)
       let results = (0..<8).map { _ in TestMatrix([0, 0, 0, 0], rows: 2, columns: 2) }
-      workers.run(8) { workers.multiply(a.view, a.view, into: results[$0].view) }
+      pool.run(8) { pool.multiply(a.view, a.view, into: results[$0].view) }
       for result in results { #expect(result.values == [7, 10, 15, 22]) }
     }
   }

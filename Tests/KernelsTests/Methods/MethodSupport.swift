@@ -121,11 +121,7 @@ struct DenseLayer<Scalar: TrainingScalar>: FrozenLayer {
 
   func squaredRowNorms() -> [Double] {
     (0..<outFeatures).map { row in
-      var values = matrix[row].map { Float($0) }
-      var zero = [Float](repeating: 0, count: inFeatures)
-      return values.withUnsafeMutableBufferPointer { values in
-        zero.withUnsafeMutableBufferPointer { squaredNorm(values, plus: $0) }
-      }
+      matrix[row].map { Float($0) }.withUnsafeBufferPointer { VectorArithmetic.sumOfSquares($0) }
     }
   }
 

@@ -17,7 +17,7 @@ public protocol TrainableMethod: AdapterMethod {
     layers: [LayerGeometry], settings: MethodSettings
   ) throws(MethodError) -> [String: AdapterTensor]
 
-  /// The method on its layer, in training.
+  /// The method on its layer, in training. Methods that act elsewhere have none: norms, prompts.
   func trainingLayer<Scalar: TrainingScalar>(
     _ scalar: Scalar.Type
   ) throws(MethodError) -> any AdapterLayer<Scalar>
@@ -27,6 +27,24 @@ extension TrainableMethod {
   public static func initialShared(
     layers: [LayerGeometry], settings: MethodSettings
   ) throws(MethodError) -> [String: AdapterTensor] { [:] }
+
+  public func trainingLayer<Scalar: TrainingScalar>(
+    _ scalar: Scalar.Type
+  ) throws(MethodError) -> any AdapterLayer<Scalar> {
+    throw .layer(reason: "\(Self.descriptor.title) is not trained on a layer with a frozen weight")
+  }
+
+  /// The module's tensors, each filled with one number.
+  static func startingTensors(
+    _ start: ModuleStart, _ value: (MethodTensor) -> Float
+  ) throws(MethodError) -> [String: AdapterTensor] {
+    var result: [String: AdapterTensor] = [:]
+    for tensor in try tensors(layer: start.layer, settings: start.settings) {
+      result[tensor.leaf] = AdapterTensor(
+        shape: tensor.shape, [Float](repeating: value(tensor), count: tensor.count))
+    }
+    return result
+  }
 
   /// Trained scalars of a module on `layer`, from the hyper-parameters alone.
   public static func parameterCount(
@@ -57,10 +75,15 @@ public struct ModuleStart {
   public var settings: MethodSettings
   /// The layer's weight, for methods that start from it (`out × in`).
   public var weight: any RowSource
+  /// The layer's bias, for methods that start from it.
+  public var bias: [Float]?
 
-  public init(layer: LayerGeometry, settings: MethodSettings, weight: any RowSource) {
+  public init(
+    layer: LayerGeometry, settings: MethodSettings, weight: any RowSource, bias: [Float]? = nil
+  ) {
     self.layer = layer
     self.settings = settings
     self.weight = weight
+    self.bias = bias
   }
 }

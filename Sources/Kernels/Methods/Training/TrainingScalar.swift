@@ -26,6 +26,15 @@ public protocol TrainingScalar: BinaryFloatingPoint, SIMDScalar, Codable, Sendab
   static func multiply(_ y: Row<Self>, by x: Row<Self>)
   /// `y = factor · y`.
   static func multiply(_ y: Row<Self>, by factor: Self)
+  /// `(low, high) = (low∘cos − high∘sin, high∘cos + low∘sin)`.
+  static func rotate(
+    _ low: Row<Self>, _ high: Row<Self>, cosines: Row<Self>, sines: Row<Self>)
+  /// `y = f(y)`.
+  static func apply(_ function: Activation, to y: Row<Self>)
+  /// `y = y∘f′(z)`.
+  static func multiply(_ y: Row<Self>, byDerivativeOf function: Activation, at z: Row<Self>)
+  /// The softmax of `y`, in place.
+  static func softmax(_ y: Row<Self>)
   /// `y += mask∘x / (1 − p)`, the first element being number `start` of the mask.
   static func add(_ x: Row<Self>, keptBy mask: DropoutMask, from start: Int, to y: Row<Self>)
   /// `y[k] = start[k · step]`.
@@ -84,6 +93,33 @@ extension TrainingScalar {
 
   public static func multiply(_ y: Row<Self>, by factor: Self) {
     for index in 0..<y.count { y[index] *= factor }
+  }
+
+  public static func apply(_ function: Activation, to y: Row<Self>) {
+    for index in 0..<y.count { y[index] = function.value(y[index]) }
+  }
+
+  public static func multiply(
+    _ y: Row<Self>, byDerivativeOf function: Activation, at z: Row<Self>
+  ) {
+    precondition(y.count == z.count)
+    for index in 0..<y.count { y[index] *= function.derivative(z[index]) }
+  }
+
+  public static func softmax(_ y: Row<Self>) {
+    guard let largest = y.max() else { return }
+    for index in 0..<y.count { y[index] = exponential(y[index] - largest) }
+    multiply(y, by: 1 / sum(y))
+  }
+
+  public static func rotate(
+    _ low: Row<Self>, _ high: Row<Self>, cosines: Row<Self>, sines: Row<Self>
+  ) {
+    for index in 0..<low.count {
+      let (x, y) = (low[index], high[index])
+      low[index] = x * cosines[index] - y * sines[index]
+      high[index] = y * cosines[index] + x * sines[index]
+    }
   }
 
   public static func add(

@@ -1,0 +1,76 @@
+import Adapters
+import Kernels
+import Safetensors
+
+/// Recomputes every check that a file carries: structure, checksums, the base's fingerprint.
+public struct Verification: Sendable {
+  /// Something that is not as it should be.
+  public enum Problem: Sendable, Equatable {
+    case checkpoint(CheckpointProblem)
+    case adapter(AdapterProblem)
+    /// The base is not the one that the container names.
+    case base(stated: Fingerprint, found: Fingerprint)
+    /// There is nothing to compare with: the adapter names no base.
+    case noFingerprint
+    /// Two models differ in names, types, shapes or bytes.
+    case differs(found: Fingerprint, other: Fingerprint)
+    /// An adapter tensor that finds no base tensor.
+    case unmatched(AdapterError.Unmatched)
+  }
+
+  public let path: String
+  /// Tensors whose structure, and bytes where there is something to check them against, were looked at.
+  public let checked: Int
+  public let problems: [Problem]
+  /// The fingerprint of the model at `path`; nil for an adapter.
+  public let fingerprint: Fingerprint?
+
+  public var isSound: Bool { problems.isEmpty }
+
+  /// - Parameter other: for an adapter its base; for a model the one it should equal.
+  public init(path: String, against other: String?) throws {
+    self.path = path
+    var problems: [Problem] = []
+    if Self.isAdapter(path) {
+      let inspection = try AdapterInspection(path: path, base: other)
+      problems = inspection.problems.map(Problem.adapter)
+      problems += (inspection.fit?.unmatched ?? []).map(Problem.unmatched)
+      let file = try AdapterFile(path: path)
+      checked = file.weights.header.tensors.count
+      fingerprint = nil
+      if let other, file.format == .container {
+        if let stated = file.container?.base {
+          let found = try Fingerprint(of: Checkpoint(path: other))
+          if found != stated { problems.append(.base(stated: stated, found: found)) }
+        } else {
+          problems.append(.noFingerprint)
+        }
+      }
+    } else {
+      let checkpoint = try Checkpoint(path: path, tolerant: true)
+      problems = checkpoint.problems.map(Problem.checkpoint)
+      checked = checkpoint.tensors.count
+      let found = try Fingerprint(of: checkpoint)
+      fingerprint = found
+      if let other {
+        let expected = try Fingerprint(of: Checkpoint(path: other))
+        if found != expected { problems.append(.differs(found: found, other: expected)) }
+      }
+    }
+    self.problems = problems
+  }
+
+  /// Whether `path` is an adapter rather than a model.
+  public static func isAdapter(_ path: String) -> Bool {
+    if FileSystem.isFolder(path) {
+      return FileSystem.isRegularFile(FileSystem.join(path, AdapterFile.configName))
+    }
+    guard FileSystem.isRegularFile(path) else { return false }
+    if [".bin", ".pt", ".pth"].contains(where: path.hasSuffix) {
+      return FileSystem.name(of: path).hasPrefix("adapter_")
+    }
+    guard let file = try? SafetensorsFile(path: path) else { return false }
+    return file.header.metadata?[ContainerMetadata.versionKey] != nil
+      || FileSystem.name(of: path) == AdapterFile.weightsName
+  }
+}

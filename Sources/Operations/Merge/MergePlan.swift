@@ -1,0 +1,92 @@
+import Adapters
+import Kernels
+import Safetensors
+
+/// Everything that a merge will do, decided from headers: every tensor of the output and where it comes
+/// from, every tensor of the adapters and where it goes.
+public struct MergePlan: Sendable {
+  public let request: MergeRequest
+  let base: BaseModel
+  let bindings: [AdapterBinding]
+  let model: OutputModel
+  let merged: [MergedTensor]
+  let config: ModelConfig?
+  public let warnings: [MergeWarning]
+  /// Tensors that change, by name in natural order.
+  public let changed: [String]
+  public let added: [String]
+  public let copied: Int
+
+  /// The output's files.
+  public var files: [String] {
+    model.plan.shards.map(\.name) + [model.index?.name].compactMap { $0 }
+  }
+  public var bytes: Int { model.plan.fileBytes }
+
+  /// Some adapter brings embeddings for another number of tokens.
+  var resizesVocabulary: Bool { config?.edits.contains("vocab_size") ?? false }
+
+  public init(_ request: MergeRequest) throws {
+    let original = try BaseModel(path: request.base)
+    let adapters = try request.adapters.map { try AdapterContents(AdapterFile(path: $0.path)) }
+    for adapter in adapters { try Self.check(adapter, request) }
+    let replication = try LayerReplication(adapters)
+    let base = try replication?.applied(to: original) ?? original
+    let bindings = try adapters.map {
+      try $0.bind(to: base, untie: request.unties, allowUnused: request.allowsUnused)
+    }
+
+    for module in bindings.flatMap(\.modules) {
+      if let reason = module.summary.notMergeable {
+        throw MergeError.notMergeable(
+          adapter: module.module.path, method: module.module.method.descriptor.title,
+          reason: reason)
+      }
+    }
+    var builder = MergePlanBuilder(request: request, base: base, bindings: bindings)
+    try builder.addChanges()
+    let tensors = try builder.plannedTensors()
+    guard !builder.merged.isEmpty else {
+      throw MergeError.changesNothing(adapters: request.adapters.map(\.path))
+    }
+    self.request = request
+    self.base = base
+    self.bindings = bindings
+    merged = builder.merged
+    added = builder.added
+    changed = builder.merged.map(\.name).sorted(by: NaturalOrder.precedes)
+    copied = tensors.joined().count - builder.merged.count
+    config = try builder.config(replication: replication)
+    warnings =
+      builder.warnings + base.checkpoint.problems.map(MergeWarning.checkpoint)
+      + zip(request.adapters, adapters).flatMap { weighted, adapter in
+        adapter.ambiguousPatterns.map {
+          MergeWarning.ambiguousPattern(adapter: weighted.path, $0)
+        }
+      }
+    let checkpoint = base.checkpoint
+    model = try OutputModel.arrange(
+      shards: tensors, names: checkpoint.shardNames, indexName: checkpoint.indexName,
+      indexMetadata: checkpoint.index?["metadata"]?.object ?? JSONObject(),
+      metadata: checkpoint.shards.map { shard in
+        shard.header.metadataEntries ?? [(key: "format", value: "pt")]
+      },
+      layout: request.maximumShardSize.map(ShardLayout.limited) ?? .asInput)
+  }
+
+  /// Refuses an adapter that cannot be merged, or of which something is not understood.
+  private static func check(_ adapter: AdapterContents, _ request: MergeRequest) throws {
+    let path = adapter.file.path
+    for method in adapter.usedMethods {
+      if let reason = method.descriptor.notMergeable {
+        throw MergeError.notMergeable(
+          adapter: path, method: method.descriptor.title, reason: reason)
+      }
+    }
+    let unknown = adapter.file.config.unknownSettings(methods: adapter.usedMethods)
+    if let first = unknown.first(where: { !request.ignoredSettings.contains($0.name) }) {
+      throw AdapterError.unknownSetting(
+        path: adapter.file.config.path, name: first.name, value: first.value.description)
+    }
+  }
+}

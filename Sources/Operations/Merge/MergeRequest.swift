@@ -1,0 +1,114 @@
+import Adapters
+import Kernels
+import Safetensors
+
+/// An adapter and how much of it is wanted.
+public struct WeightedAdapter: Sendable, Equatable {
+  public let path: String
+  /// What the adapter's change is multiplied by.
+  public let weight: Double
+
+  public init(path: String, weight: Double = 1) {
+    self.path = path
+    self.weight = weight
+  }
+}
+
+/// What a merge is asked to do.
+public struct MergeRequest: Sendable {
+  public var base: String
+  /// In the order in which changes that are not additions follow each other.
+  public var adapters: [WeightedAdapter]
+  public var output: String
+  /// Element type of the output's weights; nil keeps each tensor's own.
+  public var element: ElementType?
+  /// Bytes per shard; nil keeps the base's shards.
+  public var maximumShardSize: Int?
+  /// Worker threads. Never changes a byte of the output.
+  public var threads: Int
+  /// Replace an existing output.
+  public var replacing = false
+  /// List adapter tensors that match nothing instead of refusing them.
+  public var allowsUnused = false
+  /// Go on when the base is not the one that the adapter's container names.
+  public var allowsOtherBase = false
+  /// Give the output head a tensor of its own wherever only one use of a tied embedding is adapted.
+  public var unties = false
+  /// Settings to pass over although they are not known and might change the numbers.
+  public var ignoredSettings: Set<String> = []
+  /// Fail when a tensor keeps less of its change than this.
+  public var minimumRetention: Double?
+
+  public init(base: String, adapters: [WeightedAdapter], output: String, threads: Int) {
+    self.base = base
+    self.adapters = adapters
+    self.output = output
+    self.threads = threads
+  }
+}
+
+/// What a merge did.
+public struct MergeReport: Sendable {
+  public struct Change: Sendable {
+    public let tensor: String
+    /// ‖ΔW‖ and ‖W0‖, Frobenius.
+    public let deltaNorm: Double
+    public let weightNorm: Double
+    /// The part of ΔW that the stored type kept; nil where ΔW is zero.
+    public let retention: Double?
+    /// Elements whose bits changed, and finite ones that became infinite.
+    public let changed: Int
+    public let overflowed: Int
+    public let elements: Int
+  }
+
+  public let output: String
+  /// In natural order of the tensors' names.
+  public let changes: [Change]
+  /// Tensors that the base does not have.
+  public let added: [String]
+  /// Tensors copied byte for byte.
+  public let copied: Int
+  public let unused: [AdapterError.Unmatched]
+  public let warnings: [MergeWarning]
+  public let bytesWritten: Int
+  public let fingerprint: Fingerprint
+}
+
+/// What the user of a merge should know.
+public enum MergeWarning: Sendable, Equatable {
+  /// Overlapping patterns of which the adapter's file does not keep the order.
+  case ambiguousPattern(adapter: String, AmbiguousPattern)
+  /// The tied head changes with the adapted input embedding.
+  case tiedHeadChanges(adapter: String, embedding: String)
+  /// A head became a tensor of its own.
+  case untied(head: String, embedding: String)
+  /// Adapter and base disagree on the fingerprint, and the caller went on.
+  case otherBase(adapter: String, stated: Fingerprint, found: Fingerprint)
+  /// Elements that were finite became infinite in the stored type.
+  case overflow(tensor: String, elements: Int)
+  /// A tensor kept less than nine tenths of its change.
+  case lowRetention(tensor: String, retention: Double)
+  /// The index and the shards of the base disagree in something that does not matter here.
+  case checkpoint(CheckpointProblem)
+  /// A fork's file holds the same tensor twice, with different contents.
+  case settingIgnored(adapter: String, name: String)
+}
+
+/// Why a merge is refused.
+public enum MergeError: Error, Sendable {
+  /// An adapter whose method has nothing that could be merged into weights.
+  case notMergeable(adapter: String, method: String, reason: String)
+  /// No tensor would change, or none did.
+  case changesNothing(adapters: [String])
+  /// The base is not the one that the adapter belongs to.
+  case otherBase(adapter: String, stated: Fingerprint, found: Fingerprint)
+  /// A tensor kept less of its change than was asked for.
+  case retention(tensor: String, retention: Double, minimum: Double)
+  /// Two adapters replace the same tensor.
+  case conflictingReplacements(tensor: String, adapters: [String])
+  /// A matrix does not have the shape that the change has.
+  case matrixShape(tensor: String, rows: Int, columns: Int, found: [Int])
+  /// A single file cannot hold what the merge needs: the output must be a folder.
+  case outputMustBeFolder(path: String)
+}
