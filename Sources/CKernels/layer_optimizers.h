@@ -1,10 +1,10 @@
 // Steps of the optimisers.
 
 /// PyTorch's single-tensor AdamW: decay first, `m += (1 − β1)·(g − m)`, `v = β2·v + (1 − β2)·g²`,
-/// `p −= step·m/(√v/root + ε)`.
+/// `p −= (step·m)/(√v/root + ε)`.
 CK_TARGET static void adamw(const ck_adamw *step, ptrdiff_t count, const float *gradients,
                             float *values, float *first, float *second) {
-  vec rest1 = v_splat(1 - step->beta1), rest2 = v_splat(1 - step->beta2);
+  vec rest1 = v_splat(step->rest1), rest2 = v_splat(step->rest2);
   for (ptrdiff_t i = 0; i < count; i += LANES) {
     ptrdiff_t left = count - i;
     vec g = v_take(gradients + i, left), m = v_take(first + i, left);
@@ -13,7 +13,7 @@ CK_TARGET static void adamw(const ck_adamw *step, ptrdiff_t count, const float *
     m += rest1 * (g - m);
     v = v * v_splat(step->beta2) + rest2 * g * g;
     vec size = v_sqrt(v) / v_splat(step->root) + v_splat(step->epsilon);
-    p -= v_splat(step->step_size) * (m / size);
+    p -= v_splat(step->step_size) * m / size;
     v_put(first + i, m, left);
     v_put(second + i, v, left);
     v_put(values + i, p, left);

@@ -43,13 +43,15 @@ typedef struct {
   float scale;
 } ck_strip;
 
-/// How AdamW steps: the learning rate etc. of one group at one step.
+/// How AdamW steps: what one group needs at one step.
 typedef struct {
-  float learning_rate, beta1, beta2, epsilon;
   /// 1 − learning rate · weight decay.
   float keep;
+  /// 1 − β1, β2 and 1 − β2.
+  float rest1, beta2, rest2;
   /// Learning rate / (1 − β1ᵗ), and √(1 − β2ᵗ).
   float step_size, root;
+  float epsilon;
 } ck_adamw;
 
 /// The passes of a transformer's layers between its matrix products, each over rows that lie one after

@@ -4,7 +4,8 @@ import CKernels
 ///
 /// No result depends on their number.
 public final class ThreadPool: @unchecked Sendable {
-  let workers: OpaquePointer
+  /// For kernels that share out their own work; valid as long as this object lives.
+  public let workers: OpaquePointer
   /// Threads that work, the caller's included.
   public let count: Int
 
