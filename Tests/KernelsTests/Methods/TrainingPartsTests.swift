@@ -311,7 +311,7 @@ import Testing
     #expect(distance(dv.values, differences(Row(rebasing: v.values[..<count]), forward)) < 1e-8)
     #expect(distance(dq.values, differences(q.values, forward)) < 1e-8)
 
-    // He et al. 2021, equation 7: a gated mixture of attention to the prefix and to the rest.
+    // He et al. 2021: a gated mixture of attention to the prefix and to the rest.
     for token in 0..<tokens {
       let scores = (0..<length).map { row in
         exp(Double.dot(queries[token], keys[row]) / Double(width).squareRoot())
