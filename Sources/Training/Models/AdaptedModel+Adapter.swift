@@ -27,7 +27,8 @@ extension AdaptedModel {
         throw AdapterTrainingError.shape(
           tensor: name, found: values.shape, expected: tensor.shape)
       }
-      replaced.append((tensor, values))
+      // PEFT saves a bias twice that is trained by two settings.
+      if !replaced.contains(where: { $0.tensor === tensor }) { replaced.append((tensor, values)) }
     }
 
     var layers: [(linear: Linear, layer: any AdapterLayer<Float>, start: [String: AdapterTensor])] =

@@ -73,9 +73,11 @@ struct PeerCase: CustomTestStringConvertible, Sendable {
   }
 }
 
-/// The largest difference, as a part of the largest expected value.
-func relativeDifference(_ found: some Collection<Float>, _ expected: [Float]) -> Float {
+/// The largest difference, as a part of the largest expected value, or of `floor` where that is larger.
+func relativeDifference(
+  _ found: some Collection<Float>, _ expected: [Float], floor: Float = .leastNormalMagnitude
+) -> Float {
   precondition(found.count == expected.count)
   let difference = zip(found, expected).map { abs($0 - $1) }.max() ?? 0
-  return difference / max(expected.map(abs).max() ?? 0, .leastNormalMagnitude)
+  return difference / max(expected.map(abs).max() ?? 0, floor)
 }

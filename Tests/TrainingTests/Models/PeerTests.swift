@@ -36,10 +36,12 @@ import Testing
       uniqueKeysWithValues: adapted.parameters.entries.map { ($0.name, $0) })
     let expected = try peer.tensors("grads_step0.safetensors")
     #expect(entries.count == expected.count)
+    let largest = expected.values.flatMap(\.reals).map(abs).max() ?? 0
     for (name, tensor) in expected {
       let entry = try #require(entries[PeerCase.plain(name)], "\(name)")
       let found = adapted.parameters.gradients.values[entry.range]
-      let difference = relativeDifference(found, tensor.reals)
+      // A key's bias has no influence: its gradient is rounding, here and there.
+      let difference = relativeDifference(found, tensor.reals, floor: largest * 1e-4)
       #expect(difference < 1e-4, "\(name) differs by \(difference)")
     }
   }
@@ -63,9 +65,10 @@ import Testing
     let entries = Dictionary(
       uniqueKeysWithValues: parameters.entries.map { ($0.name, $0) })
     for (name, tensor) in try peer.tensors("final/adapter_model.safetensors") {
-      guard let entry = entries[PeerCase.plain(name)], !name.contains("original_module") else {
-        continue
-      }
+      guard let entry = entries[PeerCase.plain(name)], !name.contains("original_module"),
+        // AdamW makes whole steps of a gradient that is nothing but rounding.
+        !name.hasSuffix("self.key.bias")
+      else { continue }
       let difference = relativeDifference(parameters.values.values[entry.range], tensor.reals)
       #expect(difference < 1e-3, "\(name) differs by \(difference)")
     }
