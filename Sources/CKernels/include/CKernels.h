@@ -10,6 +10,7 @@
 #include "layer.h"
 #include "merge.h"
 #include "nf4.h"
+#include "undo.h"
 #include "vector.h"
 #include "workers.h"
 

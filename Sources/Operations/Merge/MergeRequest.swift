@@ -41,6 +41,8 @@ public struct MergeRequest: Sendable {
   public var ignoredSettings: Set<String> = []
   /// Fail when a tensor keeps less of its change than this.
   public var minimumRetention: Double?
+  /// Leave a record in the output that brings the base back.
+  public var recordsUndo = false
 
   public init(base: String, adapters: [WeightedAdapter], output: String, threads: Int) {
     self.base = base
@@ -65,6 +67,12 @@ public struct MergeReport: Sendable {
     public let elements: Int
   }
 
+  /// The record that brings the base back.
+  public struct Undo: Sendable, Equatable {
+    public let path: String
+    public let bytes: Int
+  }
+
   public let output: String
   /// In natural order of the tensors' names.
   public let changes: [Change]
@@ -76,6 +84,8 @@ public struct MergeReport: Sendable {
   public let warnings: [MergeWarning]
   public let bytesWritten: Int
   public let fingerprint: Fingerprint
+  /// nil where none was asked for.
+  public let undo: Undo?
 }
 
 /// What the user of a merge should know.

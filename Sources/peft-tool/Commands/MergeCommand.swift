@@ -35,6 +35,11 @@ struct MergeCommand: ParsableCommand {
 
   @Flag(
     name: .long,
+    help: "Leave a record in OUT from which unmerge brings the base back, bit for bit.")
+  var undo = false
+
+  @Flag(
+    name: .long,
     help: "Give the output head its own tensor when only the tied input embedding is adapted.")
   var untie = false
 
@@ -79,6 +84,7 @@ struct MergeCommand: ParsableCommand {
     request.baseIsResidual = baseIsResidual
     request.ignoredSettings = Set(ignoredSettings)
     request.minimumRetention = minimumRetention
+    request.recordsUndo = undo
     let plan = try MergePlan(request)
     if writing.dryRun {
       MergeRendering(output: output).show(plan)
