@@ -53,13 +53,24 @@ public struct MergePlan: Sendable {
     changed = builder.merged.map(\.name).sorted(by: NaturalOrder.precedes)
     copied = tensors.joined().count - builder.merged.count
     config = try builder.config(replication: replication)
+    let overlaps = try RegionOverlap.all(in: bindings).map { overlap in
+      (overlap: overlap, adapters: overlap.adapters.map { request.adapters[$0].path })
+    }
+    if request.isStrict, let first = overlaps.first {
+      throw MergeError.overlap(
+        tensor: first.overlap.tensor, adapters: first.adapters, shared: first.overlap.shared)
+    }
     let untouched = zip(request.adapters, bindings).compactMap { weighted, binding in
       binding.untouchedTargets.isEmpty
         ? nil
         : MergeWarning.untouchedTargets(adapter: weighted.path, modules: binding.untouchedTargets)
     }
     warnings =
-      builder.warnings + untouched + base.checkpoint.problems.map(MergeWarning.checkpoint)
+      builder.warnings + untouched
+      + overlaps.map {
+        MergeWarning.overlap(
+          tensor: $0.overlap.tensor, adapters: $0.adapters, shared: $0.overlap.shared)
+      } + base.checkpoint.problems.map(MergeWarning.checkpoint)
       + zip(request.adapters, adapters).flatMap { weighted, adapter in
         adapter.ambiguousPatterns.map {
           MergeWarning.ambiguousPattern(adapter: weighted.path, $0)

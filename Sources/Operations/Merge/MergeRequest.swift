@@ -28,6 +28,8 @@ public struct MergeRequest: Sendable {
   public var threads: Int
   /// Replace an existing output.
   public var replacing = false
+  /// Refuse adapters whose regions overlap, where the method promises that they do not.
+  public var isStrict = false
   /// List adapter tensors that match nothing instead of refusing them.
   public var allowsUnused = false
   /// Go on when the base is not the one that the adapter's container names.
@@ -104,6 +106,8 @@ public enum MergeWarning: Sendable, Equatable {
   case lowRetention(tensor: String, retention: Double)
   /// The index and the shards of the base disagree in something that does not matter here.
   case checkpoint(CheckpointProblem)
+  /// Two adapters change the same rows or columns; `shared` is nil where rows cross columns.
+  case overlap(tensor: String, adapters: [String], shared: Int?)
   /// The configuration targets modules that the adapter has no tensors for.
   case untouchedTargets(adapter: String, modules: [String])
 }
@@ -118,6 +122,8 @@ public enum MergeError: Error, Sendable {
   case otherBase(adapter: String, stated: Fingerprint, found: Fingerprint)
   /// A tensor kept less of its change than was asked for.
   case retention(tensor: String, retention: Double, minimum: Double)
+  /// Two adapters change the same rows or columns, and that was not to be.
+  case overlap(tensor: String, adapters: [String], shared: Int?)
   /// Two adapters replace the same tensor.
   case conflictingReplacements(tensor: String, adapters: [String])
   /// A matrix does not have the shape that the change has.

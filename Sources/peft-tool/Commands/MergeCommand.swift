@@ -25,7 +25,9 @@ struct MergeCommand: ParsableCommand {
   @Flag(name: .customLong("allow-unused"), help: "Go on when adapter tensors match nothing.")
   var allowUnused = false
 
-  @Flag(name: .long, help: "Refuse adapter tensors that match nothing (the default).")
+  @Flag(
+    name: .long, help: "Refuse what would only be reported: adapters whose regions overlap (SBoRA)."
+  )
   var strict = false
 
   @Flag(
@@ -78,6 +80,7 @@ struct MergeCommand: ParsableCommand {
     request.element = writing.dtype.element
     request.maximumShardSize = writing.maximumShardSize?.bytes
     request.replacing = writing.force
+    request.isStrict = strict
     request.allowsUnused = allowUnused
     request.allowsOtherBase = allowOtherBase
     request.unties = untie

@@ -130,6 +130,12 @@ extension Failure {
         "\(tensor) keeps \(Text.percent(retention)) of its change, less than the "
           + "\(Text.percent(minimum)) asked for",
         tensor: tensor)
+    case .overlap(let tensor, let adapters, let shared):
+      self.init(
+        "overlap", .wrongData,
+        MergeWarning.overlap(tensor: tensor, adapters: adapters, shared: shared).sentence
+          + "; without --strict it is merged all the same",
+        tensor: tensor)
     case .conflictingReplacements(let tensor, let adapters):
       self.init(
         "conflict", .wrongData,
@@ -192,6 +198,11 @@ extension MergeWarning {
       "\(tensor) keeps \(Text.percent(retention)) of its change: it is smaller than the stored type "
         + "can show; --dtype f32 keeps it"
     case .checkpoint(let problem): problem.sentence
+    case .overlap(let tensor, let adapters, let shared):
+      "\(adapters.joined(separator: " and ")) "
+        + (shared.map { "both change \($0) of the rows or columns" }
+          ?? "change rows and columns that cross")
+        + " of \(tensor): the regions of SBoRA adapters should not meet"
     case .untouchedTargets(let adapter, let modules):
       "\(adapter) targets \(Text.count(modules.count, "module")) that it has no tensors for: "
         + Failure.list(modules)
