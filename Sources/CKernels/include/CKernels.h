@@ -2,6 +2,7 @@
 #define CKERNELS_H
 
 #include "checksum.h"
+#include "compare.h"
 #include "cpu.h"
 #include "elements.h"
 #include "merge.h"
