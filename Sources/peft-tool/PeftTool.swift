@@ -15,6 +15,7 @@ struct PeftTool: ParsableCommand {
     version: ToolVersion.current,
     subcommands: [
       MergeCommand.self, InspectCommand.self, VerifyCommand.self, ConvertCommand.self,
+      MethodsCommand.self,
     ])
 
   static func main() {

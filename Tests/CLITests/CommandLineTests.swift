@@ -284,3 +284,14 @@ private let lora = Tool.fixtures + "/llama/lora"
     for (a, b) in zip(found, wanted) { #expect(a == b) }
   }
 }
+
+@Suite struct ReadmeTests {
+  /// The table of methods in the README is what the registry says.
+  @Test func methodsTable() throws {
+    let readme = try String(
+      contentsOf: URL(filePath: Tool.fixtures).deletingLastPathComponent()
+        .appending(path: "README.md"), encoding: .utf8)
+    let table = try Tool.run("methods", "--markdown").output
+    #expect(readme.contains("<!-- methods -->\n\(table)<!-- /methods -->"))
+  }
+}

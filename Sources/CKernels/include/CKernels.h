@@ -5,7 +5,9 @@
 #include "compare.h"
 #include "cpu.h"
 #include "elements.h"
+#include "int8.h"
 #include "merge.h"
+#include "nf4.h"
 #include "vector.h"
 
 #endif

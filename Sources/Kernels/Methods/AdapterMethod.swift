@@ -10,7 +10,8 @@ public protocol AdapterMethod: Sendable {
   static var descriptor: MethodDescriptor { get }
 
   /// Whether a module with these tensors, of an adapter whose `peft_type` this method lists, is this
-  /// method's. Several methods share `LORA`; the registry asks them in its order.
+  /// method's. Several methods share `LORA`; the registry asks them in its order, and only where
+  /// there is a choice.
   static func claims(_ shapes: [String: [Int]], settings: MethodSettings) -> Bool
 
   /// What a module of this method holds, from shapes alone: called by `inspect` and by the plan of a

@@ -28,6 +28,8 @@ public enum MethodRegistry {
   public static func method(
     peftType: String, shapes: [String: [Int]], settings: MethodSettings
   ) -> (any AdapterMethod.Type)? {
-    methods(peftType: peftType).first { $0.claims(shapes, settings: settings) }
+    let candidates = methods(peftType: peftType)
+    return candidates.count == 1
+      ? candidates[0] : candidates.first { $0.claims(shapes, settings: settings) }
   }
 }

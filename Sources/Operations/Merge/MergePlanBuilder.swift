@@ -100,7 +100,7 @@ struct MergePlanBuilder {
       edit.replacedBy.append(path)
       edit.shape = tensor.shape
       if sameShape, !bound.replacement.wrapped {
-        edit.changes.append(.replacement(source, weight: weight))
+        edit.changes.append(.replacement(source, element: element, weight: weight))
       } else {
         // New rows, new heads, and the base that a wrapped layer was trained on: what W0 is.
         edit.source = source

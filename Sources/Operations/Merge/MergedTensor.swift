@@ -49,7 +49,7 @@ final class MergedTensor: TensorSource {
   private var elementRowBytes: Int { shape.columns * element.size }
 
   func open(_ workspace: Workspace) throws {
-    let steps = try changes.map { try $0.loaded(loaders, shape: shape, element: element) }
+    let steps = try changes.map { try $0.loaded(loaders, shape: shape) }
     let rows = FloatRows(stored: base, shape: shape, element: element)
     let ready = try steps.map { try $0.prepared(reading: rows) }
     let prepared = Prepared(MergePipeline(ready, shape: shape), rows: shape.rows)
