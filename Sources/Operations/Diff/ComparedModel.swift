@@ -22,6 +22,8 @@ struct ComparedTensor: Sendable {
   let source: any TensorSource
   /// A linear weight stored `in × out`: its output features are columns.
   var storedTransposed = false
+  /// How the weight is quantized in the file; nil for one that is stored as it is compared.
+  var encoding: String?
 }
 
 /// The tensors of one side, in the order of its files.

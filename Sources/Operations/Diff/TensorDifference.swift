@@ -5,8 +5,11 @@ import Safetensors
 /// How a tensor differs between A and B.
 public struct TensorDifference: Sendable, Equatable {
   public struct Stored: Sendable, Equatable {
+    /// Of the elements that were compared.
     public let dtype: DType
     public let shape: [Int]
+    /// `nf4`, `fp4` or `int8` where those elements were decoded; otherwise nil.
+    public let encoding: String?
   }
 
   public let tensor: String

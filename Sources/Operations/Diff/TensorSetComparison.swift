@@ -84,8 +84,8 @@ public struct TensorSetComparison: Sendable {
 extension TensorDifference {
   init(_ a: ComparedTensor, _ b: ComparedTensor, numbers: TensorNumbers?) {
     self.init(
-      tensor: a.name, a: Stored(dtype: a.dtype, shape: a.shape),
-      b: Stored(dtype: b.dtype, shape: b.shape), numbers: numbers)
+      tensor: a.name, a: Stored(dtype: a.dtype, shape: a.shape, encoding: a.encoding),
+      b: Stored(dtype: b.dtype, shape: b.shape, encoding: b.encoding), numbers: numbers)
   }
 }
 
