@@ -15,7 +15,7 @@ struct PeftTool: ParsableCommand {
     version: ToolVersion.current,
     subcommands: [
       MergeCommand.self, InspectCommand.self, VerifyCommand.self, ConvertCommand.self,
-      MethodsCommand.self,
+      DiffCommand.self, MethodsCommand.self,
     ])
 
   static func main() {

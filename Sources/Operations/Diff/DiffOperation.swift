@@ -102,9 +102,10 @@ public struct DiffOperation: Sendable {
     let b = try AdapterFile(path: request.b.path)
     let tensors = try compare(ComparedModel(a.weights), ComparedModel(b.weights), progress)
     let comparison = try AdapterComparison(a, b, request: request)
+    // What only one adapter changes comes last: there is nothing to compare it with.
     let changed = comparison.modules.filter { $0.relativeNorm != 0 }
       .enumerated().sorted {
-        let (x, y) = ($0.element.relativeNorm ?? .infinity, $1.element.relativeNorm ?? .infinity)
+        let (x, y) = ($0.element.relativeNorm ?? -1, $1.element.relativeNorm ?? -1)
         return x == y ? $0.offset < $1.offset : x > y
       }
     return DiffReport(

@@ -49,7 +49,8 @@ struct MeasuredFactors: Sendable {
     let rank = factors.rank
     guard rank > 0 else { return [] }
     let left = try SymmetricEigen(
-      DenseMatrix(rows: rank, columns: rank, values: products(columns, columns, length: factors.rows)))
+      DenseMatrix(
+        rows: rank, columns: rank, values: products(columns, columns, length: factors.rows)))
     let right = DenseMatrix(
       rows: rank, columns: rank,
       values: products(factors.a, factors.a, length: factors.columns))

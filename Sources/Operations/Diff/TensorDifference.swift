@@ -84,7 +84,7 @@ public enum DiffOrder: String, Sendable, CaseIterable {
   case norm, max, mean, ulp, cosine, magnitude, direction
 
   /// `differences` in this order; those without numbers first, equal ones by name.
-  func sorted(_ differences: [TensorDifference]) -> [TensorDifference] {
+  public func sorted(_ differences: [TensorDifference]) -> [TensorDifference] {
     let named = differences.sorted { NaturalOrder.precedes($0.tensor, $1.tensor) }
     guard self != .name else { return named }
     return named.enumerated().sorted {
