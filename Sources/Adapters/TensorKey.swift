@@ -100,7 +100,7 @@ struct TensorKey: Equatable {
     for leaf in leaves {
       let parts = leaf.split(separator: ".").map(String.init)
       let count: Int
-      if segments.count > parts.count, segments.suffix(parts.count).elementsEqual(parts) {
+      if segments.suffix(parts.count).elementsEqual(parts) {
         count = parts.count
       } else if segments.count > parts.count + 1 {
         var named = Array(segments.suffix(parts.count + 1))

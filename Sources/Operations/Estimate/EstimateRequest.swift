@@ -78,6 +78,13 @@ public struct EstimateRequest: Sendable {
       sequenceLength: sequence, batchSize: batch)
   }
 
+  /// Hyper-parameters that choose modules or differ between them.
+  private static let perModule: Set<String> = [
+    "target_modules", "exclude_modules", "layers_to_transform", "layers_pattern",
+    "target_parameters", "modules_to_save", "bias", "rank_pattern", "n_frequency_pattern",
+    "block_size_pattern",
+  ]
+
   /// Hyper-parameters: the method's defaults, under its variant's, under the rank, under those given.
   private func settings(
     _ choice: MethodChoice, modelType: String?
@@ -94,6 +101,11 @@ public struct EstimateRequest: Sendable {
     if choice.method == IA3Count.self {
       values["feedforward_modules"] = .list(
         DefaultTargets.feedforward(modelType: modelType).map(Setting.text))
+    }
+    for name in settings.keys.sorted() where Self.perModule.contains(name) {
+      throw .method(
+        .setting(name: name, reason: "is not supported in an estimate"), method: choice.name,
+        module: nil)
     }
     return MethodSettings(values.merging(settings) { $1 })
   }

@@ -57,8 +57,13 @@ public struct MergePlan: Sendable {
     changed = builder.merged.map(\.name).sorted(by: NaturalOrder.precedes)
     copied = tensors.joined().count - builder.merged.count
     config = try builder.config(replication: replication)
+    let untouched = zip(request.adapters, bindings).compactMap { weighted, binding in
+      binding.untouchedTargets.isEmpty
+        ? nil
+        : MergeWarning.untouchedTargets(adapter: weighted.path, modules: binding.untouchedTargets)
+    }
     warnings =
-      builder.warnings + base.checkpoint.problems.map(MergeWarning.checkpoint)
+      builder.warnings + untouched + base.checkpoint.problems.map(MergeWarning.checkpoint)
       + zip(request.adapters, adapters).flatMap { weighted, adapter in
         adapter.ambiguousPatterns.map {
           MergeWarning.ambiguousPattern(adapter: weighted.path, $0)

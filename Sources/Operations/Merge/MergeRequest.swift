@@ -91,8 +91,8 @@ public enum MergeWarning: Sendable, Equatable {
   case lowRetention(tensor: String, retention: Double)
   /// The index and the shards of the base disagree in something that does not matter here.
   case checkpoint(CheckpointProblem)
-  /// A fork's file holds the same tensor twice, with different contents.
-  case settingIgnored(adapter: String, name: String)
+  /// The configuration targets modules that the adapter has no tensors for.
+  case untouchedTargets(adapter: String, modules: [String])
 }
 
 /// Why a merge is refused.

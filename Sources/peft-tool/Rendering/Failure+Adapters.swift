@@ -192,7 +192,9 @@ extension MergeWarning {
       "\(tensor) keeps \(Text.percent(retention)) of its change: it is smaller than the stored type "
         + "can show; --dtype f32 keeps it"
     case .checkpoint(let problem): problem.sentence
-    case .settingIgnored(let adapter, let name): "\(adapter): the setting \(name) was passed over"
+    case .untouchedTargets(let adapter, let modules):
+      "\(adapter) targets \(Text.count(modules.count, "module")) that it has no tensors for: "
+        + Failure.list(modules)
     }
   }
 }

@@ -197,6 +197,7 @@ private func checkMerge(_ bench: Bench) throws {
         * Dense(factors.rank, factors.columns, factors.a.map { Double($0) })
       #expect(distance((bench.weight + product).values, weight.values) < 2e-6, label(bench))
     }
+    try checkInverse(update, result, bench)
   } else {
     #expect(distance(weight.values, bench.weight.values) == 0, label(bench))
   }
@@ -205,6 +206,11 @@ private func checkMerge(_ bench: Bench) throws {
   }
   try bench.method.biasUpdate()?.apply(to: &values, weight: DenseSource(bench.weight))
   #expect(distance(values.map { Double($0) }, bias) < 1e-6, label(bench))
+  if let inverse = try bench.method.biasUpdate()?.inverse() {
+    try inverse.apply(to: &values, weight: DenseSource(bench.weight))
+    let original = bench.bias ?? values.map { _ in 0 }
+    #expect(distance(values.map { Double($0) }, original) < 1e-5, label(bench))
+  }
   // What is announced is what happens.
   let summary = try bench.test.method.examine(
     bench.module.tensors.mapValues(\.shape), settings: bench.module.settings, layer: bench.layer)
@@ -214,6 +220,24 @@ private func checkMerge(_ bench: Bench) throws {
     try summary.trainableParameters
       == bench.test.method.parameterCount(layer: bench.layer, settings: bench.module.settings),
     label(bench))
+}
+
+/// Where an update can be taken back, it is, also where the base is stored transposed.
+private func checkInverse(_ update: any WeightUpdate, _ result: [Float], _ bench: Bench) throws {
+  let changed = Dense(update.rows, update.columns, result.map { Double($0) })
+  guard let inverse = update.inverse() else {
+    #expect(bench.test.method is DoRA.Type || bench.module.tensors["vera_magnitude_vector"] != nil)
+    return
+  }
+  let back = try merged(inverse, changed)
+  #expect(distance(back.map { Double($0) }, bench.weight.values) < 1e-5, label(bench))
+  if let turned = inverse.transposed() {
+    let back = try merged(turned, changed.transposed)
+    #expect(
+      distance(back.map { Double($0) }, bench.weight.transposed.values) < 1e-5, label(bench))
+  }
+  let again = try #require(inverse.inverse())
+  #expect(try merged(again, bench.weight) == result, label(bench))
 }
 
 /// The layer in training computes what the merged layer computes.

@@ -324,12 +324,10 @@ import Testing
     let tensors = [
       "lora_A.weight": numbers.tensor([2, 16]), "lora_B.weight": numbers.tensor([16, 2]),
     ]
-    var opposite = tensors
-    opposite["lora_B.weight"] = AdapterTensor(
-      shape: [16, 2], tensors["lora_B.weight"]!.reals.map { -$0 })
-    let there = try merged(update(LoRA.self, 16, 16, settings, tensors), base)
+    let update = try update(LoRA.self, 16, 16, settings, tensors)
+    let there = try merged(update, base)
     let back = try merged(
-      update(LoRA.self, 16, 16, settings, opposite), Dense(16, 16, there.map { Double($0) }))
+      try #require(update.inverse()), Dense(16, 16, there.map { Double($0) }))
     for (index, value) in back.enumerated() {
       let original = Float(base.values[index])
       let bound = Double(there[index].ulp) / 2 + Double(original.ulp) / 2
@@ -349,5 +347,16 @@ import Testing
         try merged(LowRankUpdate(repeated.exactLowRank), weight(7, 8))
           == merged(update, weight(7, 8)))
     }
+  }
+
+  @Test func aRowScaledToZeroCannotBeTakenBack() throws {
+    let tensors = [
+      "difffit_bias": AdapterTensor(shape: [2], [1, 2]),
+      "difffit_scale": AdapterTensor(shape: [2], [1, 0]),
+    ]
+    #expect(try update(DiffFit.self, 2, 3, [:], tensors).inverse() == nil)
+    let method = try DiffFit(
+      AdapterModule(layer: layer(2, 3), settings: MethodSettings([:]), tensors: tensors))
+    #expect(method.biasUpdate()?.inverse() == nil)
   }
 }

@@ -95,6 +95,16 @@ struct ArchitectureShapesTests {
     #expect(shapes.layers.map(\.geometry.outFeatures) == [12])
   }
 
+  @Test("An empty tensor counts nothing, whatever its dimensions")
+  func emptyTensor() throws {
+    let checkpoint = try ZeroCheckpoint([
+      ("a.weight", .f32, [0, 1 << 40, 1 << 40]), ("b.weight", .f32, [2, 3]),
+    ])
+    let shapes = try ModelShapes(path: checkpoint.folder)
+    #expect(shapes.parameterCount == 6)
+    #expect(try EstimateRequest(method: "lora").report(shapes).modules == ["b"])
+  }
+
   @Test("A weight quantized by bitsandbytes counts as what it was")
   func quantized() throws {
     let weight = "model.layers.0.mlp.up_proj.weight"
@@ -148,6 +158,28 @@ struct ArchitectureShapesTests {
         try shapes(#"{"model_type": "llama", "num_hidden_layers": \#(bad)}"#)
       }
     }
+    #expect(
+      throws: EstimateError.configField(path: "c", field: "architectures", found: "ViTForMagic")
+    ) {
+      try shapes(
+        #"""
+        {"model_type": "vit", "num_hidden_layers": 1, "hidden_size": 8, "num_attention_heads": 2,
+        "intermediate_size": 8, "architectures": ["ViTForMagic"]}
+        """#)
+    }
+    // Sizes that are each possible, and not together.
+    let wide = #""num_hidden_layers": 4096, "hidden_size": 4194304, "vocab_size": 4194304"#
+    #expect(throws: EstimateError.configField(path: "c", field: "head_dim", found: "4194304")) {
+      try shapes(
+        #"{"model_type": "llama", \#(wide), "num_attention_heads": 4194304, "head_dim": 4194304}"#)
+    }
+    #expect(throws: EstimateError.configField(path: "c", field: "mlp_ratio", found: "1000")) {
+      try shapes(
+        #"{"model_type": "dinov2", \#(wide), "num_attention_heads": 4, "mlp_ratio": 1000}"#)
+    }
+    let largest = try shapes(
+      #"{"model_type": "llama", \#(wide), "num_attention_heads": 4, "intermediate_size": 4194304}"#)
+    #expect(largest.parameterCount > 1 << 58)
     #expect(throws: EstimateError.notFound(path: "/nowhere")) {
       try ModelShapes(path: "/nowhere")
     }

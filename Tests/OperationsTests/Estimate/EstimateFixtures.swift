@@ -45,7 +45,8 @@ final class ZeroCheckpoint {
     _ tensors: [(name: String, dtype: DType, shape: [Int])], contents: [String: [UInt8]] = [:],
     config: String? = nil
   ) throws {
-    folder = FileManager.default.temporaryDirectory
+    folder =
+      FileManager.default.temporaryDirectory
       .appendingPathComponent("estimate-\(UUID().uuidString)").path
     try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
     let writer = try SafetensorsWriter(

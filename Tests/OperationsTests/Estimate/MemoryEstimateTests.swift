@@ -114,7 +114,7 @@ struct MemoryEstimateTests {
       func read(into band: RowBand) { band.values.update(repeating: 1) }
     }
     func check<Count: TrainableMethodCount>(_ count: Count.Type) throws {
-      for name in count.names {
+      for name in count.names where count.kinds.contains(.linear) {
         let values = count.defaults.merging(count.settings(named: name)) { $1 }
         for extra in [[:], ["train_scale": Setting.bool(true)], ["compression": .text("learned")]] {
           if !extra.isEmpty, count != OneLoRACount.self { continue }

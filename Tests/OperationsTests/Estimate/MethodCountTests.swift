@@ -106,17 +106,20 @@ struct MethodCountTests {
     #expect(throws: EstimateError.unknownAddition(name: "bias", known: ["norms"])) {
       try count("lora+bias")
     }
-    #expect(throws: EstimateError.unknownMethod(name: "lorra", known: MethodCounts.names.sorted())) {
+    #expect(throws: EstimateError.unknownMethod(name: "lorra", known: MethodCounts.names.sorted()))
+    {
       try count("lorra")
     }
     #expect(throws: EstimateError.self) { try count("sbora-fa", rank: 33) }
     #expect(throws: EstimateError.self) { try count("lora", rank: 0) }
   }
 
-  @Test("LoKr's factors", arguments: [
-    (96, -1, 8, 12), (127, -1, 1, 127), (128, -1, 8, 16), (768, -1, 24, 32), (11008, -1, 86, 128),
-    (14336, -1, 112, 128), (100, 8, 5, 20), (128, 8, 8, 16), (768, 64, 12, 64), (100, 25, 4, 25),
-  ])
+  @Test(
+    "LoKr's factors",
+    arguments: [
+      (96, -1, 8, 12), (127, -1, 1, 127), (128, -1, 8, 16), (768, -1, 24, 32), (11008, -1, 86, 128),
+      (14336, -1, 112, 128), (100, 8, 5, 20), (128, 8, 8, 16), (768, 64, 12, 64), (100, 25, 4, 25),
+    ])
   func kroneckerFactors(dimension: Int, bound: Int, small: Int, large: Int) {
     let factors = LoKrCount.factors(of: dimension, bound: bound)
     #expect(factors.small == small && factors.large == large)

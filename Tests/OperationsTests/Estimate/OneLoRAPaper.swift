@@ -29,7 +29,8 @@ struct OneLoRAPaper {
       PaperFigure(t, "DoRA r=1", "614.40K", try base.count("dora", rank: 1)),
       PaperFigure(t, "1LoRA", "221.18K", try base.count("1lora")),
       PaperFigure(
-        t, "All", "335.32M", try EstimateRequest(method: "full").report(base.shapes)
+        t, "All", "335.32M",
+        try EstimateRequest(method: "full").report(base.shapes)
           .trainableParameters, assuming: "without the metric head"),
     ]
   }

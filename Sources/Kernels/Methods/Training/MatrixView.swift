@@ -71,7 +71,7 @@ public struct MatrixView<Scalar: TrainingScalar>: @unchecked Sendable {
   }
 
   public func fill(_ value: Scalar) {
-    for row in 0..<rows { self[row].update(repeating: value) }
+    for row in 0..<rows { Scalar.fill(self[row], with: value) }
   }
 
   /// Copies a matrix of the same shape, with any strides, into this one, stored row by row.

@@ -11,4 +11,23 @@ struct BiasChange: BiasUpdate {
       for index in bias.indices { bias[index] *= factor[index] }
     }
   }
+
+  /// `bias / factor − addend`; nil where a factor is 0.
+  func inverse() -> (any BiasUpdate)? {
+    if let factor, factor.contains(0) { return nil }
+    return Opposite(change: self)
+  }
+
+  private struct Opposite: BiasUpdate {
+    let change: BiasChange
+
+    func apply(to bias: inout [Float], weight: any RowSource) {
+      for index in bias.indices {
+        if let factor = change.factor { bias[index] /= factor[index] }
+        if let addend = change.addend { bias[index] -= addend[index] }
+      }
+    }
+
+    func inverse() -> (any BiasUpdate)? { change }
+  }
 }

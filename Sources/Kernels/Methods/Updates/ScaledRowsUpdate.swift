@@ -45,4 +45,33 @@ struct ScaledRowsUpdate: WeightUpdate {
       factors: factors, change: change, rows: columns, columns: rows,
       axis: axis == .perRow ? .perColumn : .perRow)
   }
+
+  /// `W = W'/factors − D`; nil where a factor is 0.
+  func inverse() -> (any WeightUpdate)? { factors.contains(0) ? nil : Unscaled(update: self) }
+
+  private struct Unscaled: WeightUpdate {
+    let update: ScaledRowsUpdate
+
+    var rows: Int { update.rows }
+    var columns: Int { update.columns }
+    var form: UpdateForm { .general }
+
+    func transform(_ band: RowBand, base: RowBand) {
+      for row in band.rows {
+        let values = band[row]
+        for column in values.indices {
+          values[column] /= update.factors[update.axis == .perRow ? row : column]
+        }
+      }
+      withUnsafeTemporaryAllocation(of: Float.self, capacity: band.values.count) { change in
+        change.initialize(repeating: 0)
+        update.addDelta(
+          to: RowBand(rows: band.rows, columns: columns, values: change), scale: 1)
+        for (index, value) in change.enumerated() { band.values[index] -= value }
+      }
+    }
+
+    func transposed() -> (any WeightUpdate)? { update.transposed()?.inverse() }
+    func inverse() -> (any WeightUpdate)? { update }
+  }
 }

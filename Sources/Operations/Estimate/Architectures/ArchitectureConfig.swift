@@ -44,6 +44,20 @@ struct ArchitectureConfig {
     return size
   }
 
+  /// A product of sizes, itself a size: the fault of `field` where it is not.
+  func size(_ field: String, product a: Int, _ b: Int) throws(EstimateError) -> Int {
+    let (product, overflow) = a.multipliedReportingOverflow(by: b)
+    guard !overflow, Self.dimensions.contains(product) else { throw invalid(field) }
+    return product
+  }
+
+  /// `width` times the field, rounded down.
+  func size(_ field: String, ratioOf width: Int) throws(EstimateError) -> Int {
+    let size = Double(width) * (try real(field, default: 4))
+    guard Self.dimensions.contains(Int(size)) else { throw invalid(field) }
+    return Int(size)
+  }
+
   func flag(_ field: String, default fallback: Bool) throws(EstimateError) -> Bool {
     guard let value = json[field], !value.isNull else { return fallback }
     guard let flag = value.bool else { throw invalid(field) }
@@ -81,7 +95,7 @@ struct ArchitectureConfig {
     case .number(let number)?: found = number.lexeme
     case .string(let text)?: found = text
     case .bool(let flag)?: found = String(flag)
-    case .array?: found = "[…]"
+    case .array(let values)?: found = values.first?.string ?? "[…]"
     case .object?: found = "{…}"
     case .null?, nil: break
     }

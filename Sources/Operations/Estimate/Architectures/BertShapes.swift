@@ -23,7 +23,8 @@ enum BertShapes: ArchitectureShapes {
     list.norm("embeddings.LayerNorm", width, bias: true)
     for index in 0..<layers {
       let layer = "encoder.layer.\(index)"
-      let input = index == 0 ? "embeddings.LayerNorm" : "encoder.layer.\(index - 1).output.LayerNorm"
+      let input =
+        index == 0 ? "embeddings.LayerNorm" : "encoder.layer.\(index - 1).output.LayerNorm"
       func dense(_ name: String, _ out: Int, _ size: Int, reads: String) {
         list.linear("\(layer).\(name)", out, size, bias: true, reads: reads)
       }

@@ -7,7 +7,7 @@ enum DINOv2Shapes: ArchitectureShapes {
     let layers = try config.size("num_hidden_layers", in: ArchitectureConfig.layers)
     let width = try config.size("hidden_size")
     let heads = try config.size("num_attention_heads")
-    let hidden = Int(Double(width) * (try config.real("mlp_ratio", default: 4)))
+    let hidden = try config.size("mlp_ratio", ratioOf: width)
     let isGated = try config.flag("use_swiglu_ffn", default: false)
     let hasBias = try config.flag("qkv_bias", default: true)
     let patches = try ImagePatches(config, defaultImage: 224, defaultPatch: 14)

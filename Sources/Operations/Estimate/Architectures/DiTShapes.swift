@@ -15,7 +15,7 @@ enum DiTShapes: ArchitectureShapes {
     let layers = try config.size("depth", in: ArchitectureConfig.layers)
     let width = try config.size("hidden_size")
     let heads = try config.size("num_heads")
-    let hidden = Int(Double(width) * (try config.real("mlp_ratio", default: 4)))
+    let hidden = try config.size("mlp_ratio", ratioOf: width)
     let channels = try config.size("in_channels", in: 1...1024)
     let side = try config.size("input_size", in: 1...16384)
     let patch = try config.size("patch_size", in: 1...side)

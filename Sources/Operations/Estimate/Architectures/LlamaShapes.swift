@@ -33,8 +33,10 @@ struct DecoderSizes {
   let layers: Int
   let width: Int
   let heads: Int
-  let keyHeads: Int
   let headSize: Int
+  /// Heads times their size.
+  let queryWidth: Int
+  let keyValueWidth: Int
   let vocabulary: Int
   /// Biases of the projections to query, key and value, and of that back.
   let hasInputBias: Bool
@@ -48,12 +50,13 @@ struct DecoderSizes {
     layers = try config.size("num_hidden_layers", in: ArchitectureConfig.layers)
     width = try config.size("hidden_size")
     heads = try config.size("num_attention_heads")
-    // Mistral's, Mixtral's and Qwen's classes have defaults of their own for models of other sizes.
-    keyHeads = try config.size("num_key_value_heads", default: heads)
+    let keyHeads = try config.size("num_key_value_heads", default: heads)
     guard config.has("head_dim") || width % heads == 0 else {
       throw config.invalid("num_attention_heads")
     }
     headSize = try config.size("head_dim", default: width / heads)
+    queryWidth = try config.size("head_dim", product: heads, headSize)
+    keyValueWidth = try config.size("num_key_value_heads", product: keyHeads, headSize)
     vocabulary = try config.size("vocab_size")
     let attentionBias = try config.flag("attention_bias", default: false)
     switch modelType {
@@ -75,12 +78,11 @@ struct DecoderSizes {
   func appendAttention(_ index: Int, to list: inout LayerList) {
     let attention = "layers.\(index).self_attn"
     let input = "layers.\(index).input_layernorm"
-    for (name, count) in [("q", heads), ("k", keyHeads), ("v", keyHeads)] {
-      list.linear(
-        "\(attention).\(name)_proj", count * headSize, width, bias: hasInputBias, reads: input)
+    for (name, out) in [("q", queryWidth), ("k", keyValueWidth), ("v", keyValueWidth)] {
+      list.linear("\(attention).\(name)_proj", out, width, bias: hasInputBias, reads: input)
     }
     list.linear(
-      "\(attention).o_proj", width, heads * headSize, bias: hasOutputBias, reads: attention)
+      "\(attention).o_proj", width, queryWidth, bias: hasOutputBias, reads: attention)
     if normalizesHeads {
       list.norm("\(attention).q_norm", headSize, bias: false)
       list.norm("\(attention).k_norm", headSize, bias: false)
@@ -113,11 +115,11 @@ struct DecoderSizes {
     _ config: ArchitectureConfig, hidden: Int, activeExperts: Int
   ) throws(EstimateError) -> ArchitectureFacts {
     let block = ArchitectureFacts.Block(
-      width: width, heads: heads, queryWidth: heads * headSize, keyValueWidth: keyHeads * headSize,
+      width: width, heads: heads, queryWidth: queryWidth, keyValueWidth: keyValueWidth,
       hidden: hidden, isGated: true, activeExperts: activeExperts)
     return ArchitectureFacts(
       modelType: modelType, width: width, attentionLayers: layers, heads: heads,
-      keyValueWidth: keyHeads * headSize,
+      keyValueWidth: keyValueWidth,
       tokens: .text(maximum: try config.size("max_position_embeddings", default: 2048)),
       vocabulary: modelClass.hasSuffix("ForCausalLM") || modelClass.isEmpty ? vocabulary : 0,
       blocks: Array(repeating: block, count: layers))

@@ -8,8 +8,7 @@ enum T5Shapes: ArchitectureShapes {
       "num_decoder_layers", default: layers, in: ArchitectureConfig.layers)
     let width = try config.size("d_model")
     let heads = try config.size("num_heads")
-    let inner = heads * (try config.size("d_kv"))
-    guard ArchitectureConfig.dimensions.contains(inner) else { throw config.invalid("d_kv") }
+    let inner = try config.size("d_kv", product: heads, config.size("d_kv"))
     let hidden = try config.size("d_ff")
     let vocabulary = try config.size("vocab_size")
     let buckets = try config.size("relative_attention_num_buckets", default: 32)

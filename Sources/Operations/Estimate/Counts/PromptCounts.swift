@@ -12,18 +12,29 @@ extension PromptMethodCount {
   static func parameters(
     _ layer: LayerGeometry, _ settings: MethodSettings
   ) -> ParameterCount { ParameterCount() }
+
+  /// Numbers of a method whose tensors belong to no layer.
+  static func count<Method: TrainableMethod>(
+    _ method: Method.Type, _ settings: MethodSettings
+  ) throws(MethodError) -> ParameterCount {
+    _ = try settings.size("num_virtual_tokens")
+    let none = LayerGeometry(module: "", kind: .parameter, shape: [])
+    return ParameterCount(trained: try method.parameterCount(layer: none, settings: settings))
+  }
 }
 
 /// Prompt tuning: `l·d`, of encoder and decoder each.
 enum PromptCount: PromptMethodCount {
-  static let names = ["prompt", "prompt_tuning"]
+  static let names = PromptTuning.descriptor.names + ["prompt_tuning"]
 
   static func shared(
     _ modules: AdaptedModules, _ settings: MethodSettings
   ) throws(MethodError) -> ParameterCount {
     let facts = try modules.facts()
-    return ParameterCount(
-      trained: try settings.size("num_virtual_tokens") * facts.submodules * facts.width)
+    return try count(
+      PromptTuning.self,
+      settings.setting("token_dim", to: .integer(facts.width))
+        .setting("num_transformer_submodules", to: .integer(facts.submodules)))
   }
 }
 
@@ -84,22 +95,26 @@ enum PTuningCount: PromptMethodCount {
 /// Prefix tuning: keys and values of `l` tokens in every layer, `l·2·L·d_kv`; with a projection, a
 /// network that makes them.
 enum PrefixCount: PromptMethodCount {
-  static let names = ["prefix", "prefix_tuning"]
+  static let names = PrefixTuning.descriptor.names + ["prefix_tuning"]
+  static let defaults: [String: Setting] = ["num_virtual_tokens": .integer(30)]
 
   static func shared(
     _ modules: AdaptedModules, _ settings: MethodSettings
   ) throws(MethodError) -> ParameterCount {
     let facts = try modules.facts()
-    let tokens = try settings.size("num_virtual_tokens")
-    let width = 2 * facts.attentionLayers * facts.keyValueWidth
+    let dim = facts.keyValueWidth
     guard try settings.bool("prefix_projection") ?? false else {
-      return ParameterCount(trained: tokens * width)
+      return try count(
+        PrefixTuning.self,
+        settings.setting("token_dim", to: .integer(dim))
+          .setting("num_layers", to: .integer(facts.attentionLayers)))
     }
     let hidden =
       try settings.integer("encoder_hidden_size") == nil
-      ? facts.keyValueWidth : settings.size("encoder_hidden_size")
+      ? dim : settings.size("encoder_hidden_size")
+    let width = 2 * facts.attentionLayers * dim
     return ParameterCount(
-      trained: tokens * facts.keyValueWidth + hidden * (facts.keyValueWidth + 1)
+      trained: try settings.size("num_virtual_tokens") * dim + hidden * (dim + 1)
         + width * (hidden + 1))
   }
 }

@@ -10,7 +10,9 @@ enum IA3Count: MethodCount {
   static func isFeedforward(_ layer: LayerGeometry, _ settings: MethodSettings) -> Bool {
     switch settings["feedforward_modules"] {
     case .list(let names)?:
-      names.contains { if case .text(let name) = $0 { layer.module.hasSuffix(name) } else { false } }
+      names.contains {
+        if case .text(let name) = $0 { layer.module.hasSuffix(name) } else { false }
+      }
     case .text(let pattern)?:
       (try? Regex(pattern)).map { layer.module.wholeMatch(of: $0) != nil } ?? false
     default: false

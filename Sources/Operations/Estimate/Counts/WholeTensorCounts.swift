@@ -2,8 +2,8 @@ import Kernels
 
 /// Full fine-tuning: weights and biases of the layers that are targeted; without targets, every
 /// parameter of the model.
-enum FullCount: MethodCount {
-  static let names = ["full"]
+enum FullCount: TrainableMethodCount {
+  typealias Method = FullTuning
   static let rank: String? = nil
   static let defaults: [String: Setting] = [:]
   static let table = DefaultTargets.Table.everything
@@ -11,9 +11,12 @@ enum FullCount: MethodCount {
     .linear, .embedding, .convolution, .normalization, .parameter,
   ]
 
-  static func parameters(
-    _ layer: LayerGeometry, _ settings: MethodSettings
-  ) -> ParameterCount { layer.wholeTensors }
+  /// The biases, which the method trains beside the difference of the weight.
+  static func shared(
+    _ modules: AdaptedModules, _ settings: MethodSettings
+  ) -> ParameterCount {
+    ParameterCount(trained: modules.layers.reduce(0) { $0 + $1.biasCount })
+  }
 
   /// Linear layers need their input; normalisations keep it in any case.
   static func kept(
@@ -22,16 +25,12 @@ enum FullCount: MethodCount {
 }
 
 /// All normalisations, as whole tensors: weight, and bias in LayerNorm.
-enum NormCount: MethodCount {
-  static let names = ["norms"]
+enum NormCount: TrainableMethodCount {
+  typealias Method = NormTuning
   static let rank: String? = nil
   static let defaults: [String: Setting] = [:]
   static let table = DefaultTargets.Table.none
   static let kinds: Set<LayerGeometry.Kind> = [.normalization]
-
-  static func parameters(
-    _ layer: LayerGeometry, _ settings: MethodSettings
-  ) -> ParameterCount { layer.wholeTensors }
 
   static func kept(
     _ layer: LayerGeometry, _ settings: MethodSettings
@@ -39,29 +38,17 @@ enum NormCount: MethodCount {
 }
 
 /// PEFT's LN tuning: the normalisations that its table names.
-enum LNTuningCount: MethodCount {
+enum LNTuningCount: TrainableMethodCount {
+  typealias Method = NormTuning
   static let names = ["ln_tuning"]
   static let rank: String? = nil
   static let defaults: [String: Setting] = [:]
   static let table = DefaultTargets.Table.norms
   static let kinds: Set<LayerGeometry.Kind> = [.normalization]
 
-  static func parameters(
-    _ layer: LayerGeometry, _ settings: MethodSettings
-  ) -> ParameterCount { layer.wholeTensors }
-
   static func kept(
     _ layer: LayerGeometry, _ settings: MethodSettings
   ) -> KeptActivations { KeptActivations(input: false) }
-}
-
-extension LayerGeometry {
-  /// Weight and bias.
-  fileprivate var wholeTensors: ParameterCount {
-    let weight = shape.reduce(1, *)
-    let bias = !hasBias ? 0 : kind == .linear ? outFeatures : shape.first ?? 0
-    return ParameterCount(trained: weight + bias)
-  }
 }
 
 /// BEFT: a bias, `out`.
@@ -104,23 +91,14 @@ enum TrainableTokensCount: MethodCount {
 
 /// Bottleneck adapters: a down and an up projection with biases. In series they sit on the output of a
 /// layer, `2·m·out + m + out`; in parallel beside it, `m(in + out) + m + out`.
-enum BottleneckCount: MethodCount {
-  static let names = ["bottleneck", "parallel"]
+enum BottleneckCount: TrainableMethodCount {
+  typealias Method = Bottleneck
   static let rank: String? = "bottleneck_size"
   static let defaults: [String: Setting] = ["bottleneck_size": .integer(256)]
   static let table = DefaultTargets.Table.none
 
   static func settings(named name: String) -> [String: Setting] {
     ["use_parallel_adapter": .bool(name == "parallel")]
-  }
-
-  static func parameters(
-    _ layer: LayerGeometry, _ settings: MethodSettings
-  ) throws(MethodError) -> ParameterCount {
-    let size = try settings.size("bottleneck_size")
-    let isParallel = try settings.bool("use_parallel_adapter") ?? false
-    let input = isParallel ? layer.inFeatures : layer.outFeatures
-    return ParameterCount(trained: size * (input + layer.outFeatures) + size + layer.outFeatures)
   }
 
   static func kept(

@@ -8,15 +8,16 @@ extension ModelShapes {
     "num_batches_tracked", "running_mean", "running_var",
   ]
 
+  /// Beyond that, products of dimensions and hyper-parameters could exceed 64 bits.
+  private static let largestDimension = 1 << 28
+
   /// The layers that the headers of `checkpoint` describe.
   ///
   /// - Parameter config: names of the architecture's own say what a layer is; without it, or for
   ///   tensors that it does not know, name and shape do.
   init(_ checkpoint: Checkpoint, config: ArchitectureConfig?) throws(EstimateError) {
-    var known: ModelShapes?
-    if let config, Architectures.family(of: config) != nil {
-      known = try Architectures.shapes(config)
-    }
+    // The weights are enough: a configuration that says too little takes nothing from them.
+    let known = config.flatMap { try? Architectures.shapes($0) }
     let byName = LayerNames(known?.layers ?? [])
     var weights = WeightGroups()
     for tensor in checkpoint.tensors where !Self.isBuffer(tensor.info) {
@@ -28,6 +29,7 @@ extension ModelShapes {
         layers.append(Self.parameter(bias))
       } else {
         let shape = try group.logicalShape(in: checkpoint)
+        guard shape.allSatisfy({ $0 <= Self.largestDimension }) else { throw .tooLarge }
         layers.append(Self.layer(group, shape: shape, known: byName[group.module]))
       }
     }

@@ -34,10 +34,15 @@ public struct ModelLayer: Sendable, Equatable {
   /// Elements of the weight.
   public var weightCount: Int { geometry.shape.reduce(1, *) }
   /// Elements of the bias; 0 without one.
-  public var biasCount: Int {
-    guard geometry.hasBias else { return 0 }
-    return geometry.kind == .linear ? geometry.outFeatures : geometry.shape.first ?? 0
-  }
+  public var biasCount: Int { geometry.biasCount }
   /// Parameters that the layer adds to the model.
   public var parameterCount: Int { isTied ? 0 : weightCount + biasCount }
+}
+
+extension LayerGeometry {
+  /// Elements of the bias; 0 without one.
+  var biasCount: Int {
+    guard hasBias else { return 0 }
+    return kind == .linear ? outFeatures : shape.first ?? 0
+  }
 }

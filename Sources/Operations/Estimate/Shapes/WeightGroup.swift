@@ -43,7 +43,10 @@ struct WeightGroup {
 
   /// The shape of the weight before it was packed.
   func logicalShape(in checkpoint: Checkpoint) throws(EstimateError) -> [Int] {
-    guard let state, let tensor = checkpoint[state.name] else { return weight?.shape ?? [] }
+    guard let state, let tensor = checkpoint[state.name] else {
+      // The dimensions of an empty tensor have no meaning.
+      return weight?.elementCount == 0 ? [0] : weight?.shape ?? []
+    }
     let bytes: [UInt8]
     do throws(SafetensorsError) {
       bytes = try checkpoint.read(tensor)

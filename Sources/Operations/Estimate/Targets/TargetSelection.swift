@@ -1,3 +1,4 @@
+import Adapters
 import Kernels
 
 /// Which layers a method is put on.
@@ -40,20 +41,20 @@ public enum TargetSelection: Sendable, Equatable {
   public func select(
     from layers: [ModelLayer], kinds: Set<LayerGeometry.Kind>
   ) throws(EstimateError) -> [ModelLayer] {
-    let selected: [ModelLayer]
+    let setting: Setting
     switch self {
     case .allLinear:
-      selected = layers.filter { $0.geometry.kind == .linear && !$0.isOutputHead }
-    case .names(let names):
-      selected = layers.filter { layer in
-        kinds.contains(layer.geometry.kind)
-          && names.contains { layer.module == $0 || layer.module.hasSuffix("." + $0) }
-      }
+      let linear = layers.filter { $0.geometry.kind == .linear && !$0.isOutputHead }
+      guard !linear.isEmpty else { throw .nothingTargeted(targets: argument) }
+      return linear
+    case .names(let names): setting = .list(names.map(Setting.text))
     case .pattern(let pattern):
-      guard let regex = try? Regex(pattern) else { throw .invalidTargets(pattern) }
-      selected = layers.filter {
-        kinds.contains($0.geometry.kind) && $0.module.wholeMatch(of: regex) != nil
-      }
+      guard (try? Regex(pattern)) != nil else { throw .invalidTargets(pattern) }
+      setting = .text(pattern)
+    }
+    let targets = TargetModules(MethodSettings(["target_modules": setting]))
+    let selected = layers.filter {
+      kinds.contains($0.geometry.kind) && targets.contains($0.module) == true
     }
     guard !selected.isEmpty else { throw .nothingTargeted(targets: argument) }
     return selected
