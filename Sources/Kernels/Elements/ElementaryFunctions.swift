@@ -1,7 +1,7 @@
 /// Elementary functions in f64 from additions, multiplications, divisions and exact conversions alone,
 /// so that they give the same bits on every machine. System libraries do not agree on the last bit.
 ///
-/// Each is within 4·10⁻¹⁶ relative of the true value unless it says otherwise: rounded to f32, it is
+/// Each is within 10⁻¹⁵ relative of the true value unless it says otherwise: rounded to f32, it is
 /// the correctly rounded value except where that value lies within 10⁻⁸ of a rounding boundary.
 enum ElementaryFunctions {
   /// eˣ: `2ᵏ·eᵗ`, |t| ≤ ln 2 / 2, by the Taylor polynomial of degree 14.
@@ -57,7 +57,8 @@ enum ElementaryFunctions {
     let quarter = (x * 0.6366197723675814).rounded(.toNearestOrEven)
     // π/2 in three parts of at most 33 bits: quarter·part is exact for the first two.
     let rest =
-      ((x - quarter * 0x1.921fb544p0) - quarter * 0x1.0b4611a6p-34) - quarter * 0x1.3198a2e037073p-69
+      ((x - quarter * 0x1.921fb544p0) - quarter * 0x1.0b4611a6p-34) - quarter
+      * 0x1.3198a2e037073p-69
     return rotated(polynomials(rest), byQuarters: Int(quarter))
   }
 

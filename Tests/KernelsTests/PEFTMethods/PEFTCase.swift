@@ -86,21 +86,36 @@ struct PEFTCase: CustomTestStringConvertible {
       tensors[owner.name, default: [:]][leaf] = tensor.adapterTensor
     }
     for layer in layers {
-      guard let own = tensors[layer.name] else { continue }
+      // A module of Uni-LoRA need not have tensors of its own.
+      guard let own = tensors[layer.name] ?? (isTarget(layer.name) ? [:] : nil) else { continue }
       let geometry = try #require(layer.geometry(base))
       let methods = MethodRegistry.methods(peftType: peftType)
-      let patterns = methods.flatMap(\.descriptor.patterns)
-      let resolved = resolve(patterns, for: layer.name)
-      let method = try #require(
-        MethodRegistry.method(
-          peftType: peftType, shapes: own.mapValues(\.shape), settings: resolved),
-        "no method for \(layer.name) of \(name)")
+      let patterns = methods.flatMap { $0.descriptor.patterns }
+      var resolved = resolve(patterns, for: layer.name)
+      if layer.name == "mha.out_proj" {
+        resolved = resolved.setting("multihead_out_proj", to: .bool(true))
+      }
+      guard
+        let method = MethodRegistry.method(
+          peftType: peftType, shapes: own.mapValues(\.shape), settings: resolved)
+      else { throw CocoaError(.featureUnsupported) }
       modules.append(
         Module(
           layer: geometry, weight: layer.weight, bias: layer.bias, settings: resolved,
           tensors: own, method: method))
     }
   }
+
+  private func isTarget(_ module: String) -> Bool {
+    guard tensorsMayBeMissing, case .list(let targets)? = settings["target_modules"] else {
+      return false
+    }
+    return targets.contains {
+      if case .text(let name) = $0 { module == name || module.hasSuffix("." + name) } else { false }
+    }
+  }
+
+  private var tensorsMayBeMissing: Bool { peftType == "UNILORA" }
 
   /// The settings with every pattern that matches `module` put into its setting.
   private func resolve(_ patterns: [SettingPattern], for module: String) -> MethodSettings {

@@ -32,7 +32,9 @@ struct StoredTensor {
   private func words<Word: FixedWidthInteger>(_ type: Word.Type) -> [Word] {
     bytes.withUnsafeBytes { raw in
       (0..<raw.count / MemoryLayout<Word>.size).map {
-        Word(littleEndian: raw.loadUnaligned(fromByteOffset: $0 * MemoryLayout<Word>.size, as: Word.self))
+        Word(
+          littleEndian: raw.loadUnaligned(
+            fromByteOffset: $0 * MemoryLayout<Word>.size, as: Word.self))
       }
     }
   }

@@ -17,7 +17,8 @@ public struct QRDecomposition: Sendable {
     var reflectors: [[Double]] = []
     a.withUnsafeMutableBufferPointer { a in
       for k in 0..<count {
-        let reflector = householder(of: UnsafeBufferPointer(rebasing: a[k * rows + k..<(k + 1) * rows]))
+        let reflector = householder(
+          of: UnsafeBufferPointer(rebasing: a[k * rows + k..<(k + 1) * rows]))
         for column in k..<columns {
           reflect(
             UnsafeMutableBufferPointer(rebasing: a[column * rows + k..<(column + 1) * rows]),

@@ -29,7 +29,8 @@ public struct AdaLoRA: AdapterMethod {
     try shapes.expect("lora_B", [layer?.outFeatures ?? b[0], a[0]])
     try shapes.expect("lora_E", [a[0], 1])
     return ModuleSummary(
-      rank: a[0], scale: try scale(settings), trainableParameters: shapes.elements(of: descriptor.leaves),
+      rank: a[0], scale: try scale(settings),
+      trainableParameters: shapes.elements(of: descriptor.leaves),
       changesWeight: a[0] > 0)
   }
 

@@ -1,12 +1,12 @@
 /// BOFT: `W' = diag(s)·W0·Mᵀ`, M the product of butterfly factors `Pₜ·blockdiag(Cₜ)·Pₜᵀ`, each C the Cayley
 /// transform of the skew-symmetric part of a block.
 ///
-/// Source: Liu et al. 2023 (2311.06243), section 4; permutations as PEFT. Blocks are computed in f64 and
+/// Source: Liu et al. 2023 (2311.06243); permutations as PEFT. Blocks are computed in f64 and
 /// rounded to f32; a row passes the factors one after the other.
 public struct BOFT: AdapterMethod {
   public static let descriptor = MethodDescriptor(
     title: "BOFT", names: ["boft"], peftTypes: ["BOFT"],
-    source: "Liu et al. 2023 (2311.06243), section 4", leaves: ["boft_R", "boft_s"],
+    source: "Liu et al. 2023 (2311.06243)", leaves: ["boft_R", "boft_s"],
     settings: ["fan_in_fan_out"],
     trainingSettings: [
       "boft_block_size", "boft_block_num", "boft_n_butterfly_factor", "boft_dropout",

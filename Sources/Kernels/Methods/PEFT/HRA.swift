@@ -1,12 +1,12 @@
 /// HRA: `W' = W0·Πⱼ (I − 2·uⱼ·uⱼᵀ/‖uⱼ‖²)`, from left to right; with `apply_GS` the u are made orthonormal
 /// first.
 ///
-/// Source: Yuan et al. 2024 (2405.17484), equation 4. Arithmetic: directions in f64, rounded to f32; per row
+/// Source: Yuan et al. 2024 (2405.17484). Arithmetic: directions in f64, rounded to f32; per row
 /// the dot product in f64, then one fused multiply-add.
 public struct HRA: AdapterMethod {
   public static let descriptor = MethodDescriptor(
     title: "HRA", names: ["hra"], peftTypes: ["HRA"],
-    source: "Yuan et al. 2024 (2405.17484), equation 4", leaves: ["hra_u"],
+    source: "Yuan et al. 2024 (2405.17484)", leaves: ["hra_u"],
     settings: ["apply_GS"], trainingSettings: ["r", "init_weights"])
 
   private let layer: LayerGeometry
@@ -66,7 +66,7 @@ private struct ReflectionUpdate: RowwiseTransform {
       directions.withUnsafeBufferPointer { directions in
         for index in 0..<directions.count / columns {
           let direction = directions.row(index, columns: columns)
-          let overlap = UnsafeBufferPointer(values).dot(direction)
+          let overlap = VectorArithmetic.dot(UnsafeBufferPointer(values), direction)
           values.addProduct(Float(-2 * overlap), direction)
         }
       }

@@ -1,13 +1,13 @@
 /// LoHa: `W' = W0 + s·(A₁·B₁)∘(A₂·B₂)`, `s = α/r`; convolutions also in CP form, each factor
 /// `Σ_xy t[x, y, κ]·a[x, p]·b[y, q]`.
 ///
-/// Source: Hyeon-Woo et al. 2022 (2108.06098), equations 2 and 3; files as LyCORIS and PEFT.
+/// Source: Hyeon-Woo et al. 2022 (2108.06098), section 2.2; files as LyCORIS and PEFT.
 /// Arithmetic: each product is summed in f32 by fused multiply-add in ascending rank; the two are
 /// multiplied, then scaled, each rounded to f32.
 public struct LoHa: AdapterMethod {
   public static let descriptor = MethodDescriptor(
     title: "LoHa", names: ["loha"], peftTypes: ["LOHA"],
-    source: "Hyeon-Woo et al. 2022 (2108.06098), equations 2 and 3",
+    source: "Hyeon-Woo et al. 2022 (2108.06098), section 2.2",
     leaves: [
       "hada_w1_a", "hada_w1_b", "hada_w2_a", "hada_w2_b", "hada_t1", "hada_t2",
     ],

@@ -1,11 +1,11 @@
 /// LoKr: `W' = W0 + s·(C₁ ⊗ C₂)`, `s = α/r`, each factor full, a product, or (C₂) in CP form.
 ///
-/// Source: Yeh et al. 2023 (2309.14859), section 3.2; files as LyCORIS and PEFT.
+/// Source: Yeh et al. 2023 (2309.14859); files as LyCORIS and PEFT.
 /// Arithmetic: C₁ and C₂ in f32; their products are rounded to f32, then scaled.
 public struct LoKr: AdapterMethod {
   public static let descriptor = MethodDescriptor(
     title: "LoKr", names: ["lokr"], peftTypes: ["LOKR"],
-    source: "Yeh et al. 2023 (2309.14859), section 3.2",
+    source: "Yeh et al. 2023 (2309.14859)",
     leaves: [
       "lokr_w1", "lokr_w1_a", "lokr_w1_b", "lokr_w2", "lokr_w2_a", "lokr_w2_b", "lokr_t2",
     ],

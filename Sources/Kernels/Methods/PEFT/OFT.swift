@@ -1,12 +1,12 @@
 /// OFT: `W' = W0·Rᵀ`, R block-diagonal and orthogonal, made of skew-symmetric blocks Q by the Cayley
 /// transform or by the first terms of its Neumann series; on an embedding `W' = W0·R`.
 ///
-/// Source: Qiu et al. 2023 (2306.07280), section 3; blocks on the input side, the series and the
+/// Source: Qiu et al. 2023 (2306.07280); blocks on the input side, the series and the
 /// projection (`coft`) as PEFT. Blocks are computed in f64 and rounded to f32.
 public struct OFT: AdapterMethod {
   public static let descriptor = MethodDescriptor(
     title: "OFT", names: ["oft"], peftTypes: ["OFT"],
-    source: "Qiu et al. 2023 (2306.07280), section 3",
+    source: "Qiu et al. 2023 (2306.07280)",
     leaves: ["oft_R.weight", "oft_embedding_R.weight"],
     settings: [
       "oft_block_size", "coft", "eps", "use_cayley_neumann", "num_cayley_neumann_terms",

@@ -1,5 +1,3 @@
-import CKernels
-
 /// An additive update that can write any row of D on its own.
 protocol RowwiseDelta: WeightUpdate {
   /// A function that writes row `row` of D over zeros. It is made once per band, on the band's thread,
@@ -44,15 +42,12 @@ extension RowwiseTransform {
 extension UnsafeMutableBufferPointer<Float> {
   /// `self += factor · values`, each by one fused multiply-add.
   func addProduct(_ factor: Float, _ values: UnsafeBufferPointer<Float>) {
-    assert(count == values.count)
-    guard let to = baseAddress, let from = values.baseAddress else { return }
-    ck_axpy(factor, from, to, count)
+    VectorArithmetic.add(values, times: factor, to: self)
   }
 
   /// `self *= factor`.
   func multiply(by factor: Float) {
-    guard let values = baseAddress else { return }
-    ck_scale(factor, values, count)
+    VectorArithmetic.scale(self, by: factor)
   }
 
   /// The elements of `range`.
@@ -65,12 +60,5 @@ extension UnsafeBufferPointer<Float> {
   /// Row `index` of a matrix of `columns` columns, row-major.
   func row(_ index: Int, columns: Int) -> UnsafeBufferPointer<Float> {
     UnsafeBufferPointer(rebasing: self[index * columns..<(index + 1) * columns])
-  }
-
-  /// Σ x·y in f64: the products are exact, their sum has a fixed order.
-  func dot(_ other: UnsafeBufferPointer<Float>) -> Double {
-    assert(count == other.count)
-    guard let x = baseAddress, let y = other.baseAddress else { return 0 }
-    return ck_dot(x, y, count)
   }
 }
