@@ -6,7 +6,7 @@ import Safetensors
 /// The pieces follow from the shape alone, so that no sum depends on the number of threads.
 struct TensorPair: Sendable {
   /// Elements that are in memory at one time, of each side.
-  static let tileElements = 1 << 20
+  let tileElements: Int
   /// Elements that are compared in one go, in f32.
   static let pieceElements = 1 << 14
 
@@ -31,8 +31,8 @@ struct TensorPair: Sendable {
 
   /// - Returns: nil for elements of different types that are no numbers.
   /// - Precondition: both have the same shape.
-  init?(_ a: ComparedTensor, _ b: ComparedTensor) {
-    (self.a, self.b) = (a, b)
+  init?(_ a: ComparedTensor, _ b: ComparedTensor, tileElements: Int = 1 << 20) {
+    (self.a, self.b, self.tileElements) = (a, b, tileElements)
     let elements = a.shape.contains(0) ? 0 : a.shape.reduce(1, *)
     if let first = NumberFormat(a.dtype), let second = NumberFormat(b.dtype) {
       formats = (first, second)
@@ -56,7 +56,7 @@ struct TensorPair: Sendable {
     // Sums over columns need all rows, one after the other.
     unitElements =
       features == .columns
-      ? max(count, 1) : max(rowLength, Self.tileElements / rowLength * rowLength)
+      ? max(count, 1) : max(rowLength, tileElements / rowLength * rowLength)
   }
 
   /// Bits of an element of either side.

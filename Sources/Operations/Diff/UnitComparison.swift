@@ -44,8 +44,8 @@ final class UnitComparison {
   ) throws -> PairSums {
     var sums = PairSums()
     var rows = RowSums(pair)
-    for start in stride(from: unit.lowerBound, to: unit.upperBound, by: TensorPair.tileElements) {
-      let tile = start..<min(start + TensorPair.tileElements, unit.upperBound)
+    for start in stride(from: unit.lowerBound, to: unit.upperBound, by: pair.tileElements) {
+      let tile = start..<min(start + pair.tileElements, unit.upperBound)
       try a.read(tile, of: pair.a, bits: pair.bits.a, workspace) { first in
         try b.read(tile, of: pair.b, bits: pair.bits.b, workspace) { second in
           checksums(first, second)

@@ -148,7 +148,7 @@ extension KernelPaths {
         }
       }
       #expect(distance([1, 0], [0, 2]) == 1)
-      #expect(distance([1, 2], [-2, -4]) == 2)
+      #expect(distance([3, 4], [-6, -8]) == 2)
       #expect(distance([3, 4], [3, 4]) == 0)
       #expect(distance([0, 0], [1, 0]) == nil)
       // 1 − cos of an angle of 2⁻²⁰ is 2⁻⁴¹, which 1 − ⟨a, b⟩/(‖a‖·‖b‖) would give to 11 bits.
