@@ -28,7 +28,9 @@ public struct MergePlan: Sendable {
 
   public init(_ request: MergeRequest) throws {
     let original = try BaseModel(path: request.base)
-    let adapters = try request.adapters.map { try AdapterContents(AdapterFile(path: $0.path)) }
+    let adapters = try request.adapters.map {
+      try AdapterContents(AdapterFile(path: $0.path), baseIsResidual: request.baseIsResidual)
+    }
     for adapter in adapters { try Self.check(adapter, request) }
     let replication = try LayerReplication(adapters)
     let base = try replication?.applied(to: original) ?? original

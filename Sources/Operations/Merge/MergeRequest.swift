@@ -34,6 +34,9 @@ public struct MergeRequest: Sendable {
   public var allowsOtherBase = false
   /// Give the output head a tensor of its own wherever only one use of a tied embedding is adapted.
   public var unties = false
+  /// The base is what the adapter's start (PiSSA, OLoRA, CorDA, LoRA-GA, LoftQ) has left of the
+  /// original one.
+  public var baseIsResidual = false
   /// Settings to pass over although they are not known and might change the numbers.
   public var ignoredSettings: Set<String> = []
   /// Fail when a tensor keeps less of its change than this.

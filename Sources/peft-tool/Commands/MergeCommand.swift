@@ -38,6 +38,11 @@ struct MergeCommand: ParsableCommand {
     help: "Give the output head its own tensor when only the tied input embedding is adapted.")
   var untie = false
 
+  @Flag(
+    name: .customLong("base-is-residual"),
+    help: "The base is what the adapter's start (PiSSA, OLoRA, LoftQ) has left of the original.")
+  var baseIsResidual = false
+
   @Option(
     name: .customLong("min-retention"),
     help: "Fail when a tensor keeps less than this part of its change (0 to 1).")
@@ -71,6 +76,7 @@ struct MergeCommand: ParsableCommand {
     request.allowsUnused = allowUnused
     request.allowsOtherBase = allowOtherBase
     request.unties = untie
+    request.baseIsResidual = baseIsResidual
     request.ignoredSettings = Set(ignoredSettings)
     request.minimumRetention = minimumRetention
     let plan = try MergePlan(request)

@@ -5,7 +5,7 @@
 public struct BdLoRA: AdapterMethod {
   public static let descriptor = MethodDescriptor(
     title: "BD-LoRA", names: ["bdlora"], peftTypes: ["LORA"], source: "PEFT, use_bdlora",
-    leaves: ["lora_A.weight", "lora_B.weight", "lora_B.bias"],
+    roundedTwiceInPEFT: true, leaves: ["lora_A.weight", "lora_B.weight", "lora_B.bias"],
     ignoredLeaves: LoRA.descriptor.ignoredLeaves,
     settings: LoRAFactors.settings + ["use_bdlora"], patterns: LoRAFactors.patterns,
     trainingSettings: LoRAFactors.trainingSettings)

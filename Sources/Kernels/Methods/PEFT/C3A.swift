@@ -4,7 +4,7 @@
 public struct C3A: AdapterMethod {
   public static let descriptor = MethodDescriptor(
     title: "C³A", names: ["c3a"], peftTypes: ["C3A"],
-    source: "Chen et al. 2024 (2407.19342)", leaves: ["c3a_kernel"],
+    source: "Chen et al. 2024 (2407.19342)", roundedTwiceInPEFT: true, leaves: ["c3a_kernel"],
     settings: [], trainingSettings: ["block_size", "block_size_pattern", "init_weights"])
 
   private let layer: LayerGeometry

@@ -5,7 +5,7 @@
 public struct DEFT: AdapterMethod {
   public static let descriptor = MethodDescriptor(
     title: "DEFT", names: ["deft"], peftTypes: ["DEFT"], source: "PEFT, DEFT and PaRa",
-    leaves: ["deft_P", "deft_R"],
+    roundedTwiceInPEFT: true, leaves: ["deft_P", "deft_R"],
     settings: ["decomposition_method", "alpha", "para", "fan_in_fan_out"],
     trainingSettings: ["r", "init_scale", "deft_dropout", "init_weights"])
 

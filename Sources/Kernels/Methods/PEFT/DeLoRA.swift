@@ -5,7 +5,8 @@
 public struct DeLoRA: AdapterMethod {
   public static let descriptor = MethodDescriptor(
     title: "DeLoRA", names: ["delora"], peftTypes: ["DELORA"],
-    source: "Bini et al. 2025 (2503.18225)", leaves: ["delora_A", "delora_B", "delora_lambda"],
+    source: "Bini et al. 2025 (2503.18225)", roundedTwiceInPEFT: true,
+    leaves: ["delora_A", "delora_B", "delora_lambda"],
     frozenLeaves: ["delora_w_norm"], settings: [],
     trainingSettings: [
       "r", "rank_pattern", "delora_lambda", "lambda_pattern", "module_dropout", "init_weights",

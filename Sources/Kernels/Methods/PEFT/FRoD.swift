@@ -6,7 +6,7 @@
 public struct FRoD: AdapterMethod {
   public static let descriptor = MethodDescriptor(
     title: "FRoD", names: ["frod"], peftTypes: ["FROD"], source: "PEFT, FRoD",
-    leaves: ["frod_lambda_l", "frod_lambda_s_values"],
+    roundedTwiceInPEFT: true, leaves: ["frod_lambda_l", "frod_lambda_s_values"],
     sharedTensors: ["frod_V.", "frod_s_indices.", "frod_s_size."],
     settings: ["save_projection", "fan_in_fan_out"],
     trainingSettings: [

@@ -8,6 +8,7 @@ public struct GLoRA: AdapterMethod {
   public static let descriptor = MethodDescriptor(
     title: "GLoRA", names: ["glora"], peftTypes: ["GLORA"],
     source: "Chavan et al. 2023 (2306.07967)",
+    roundedTwiceInPEFT: true,
     leaves: paths.flatMap { ["glora_\($0).Xd", "glora_\($0).Xu", "glora_\($0).X"] },
     ignoredLeaves: paths.map { "glora_\($0).zeros" }, settings: [],
     trainingSettings: ["r", "config_A_B", "config_C", "config_D_E", "init_weights"])

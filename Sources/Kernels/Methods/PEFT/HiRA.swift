@@ -4,7 +4,7 @@
 public struct HiRA: AdapterMethod {
   public static let descriptor = MethodDescriptor(
     title: "HiRA", names: ["hira"], peftTypes: ["HIRA"], source: "Huang et al. 2025 (ICLR)",
-    leaves: ["hira_A", "hira_B", "hira_embedding_A", "hira_embedding_B"],
+    roundedTwiceInPEFT: true, leaves: ["hira_A", "hira_B", "hira_embedding_A", "hira_embedding_B"],
     settings: ["fan_in_fan_out"],
     trainingSettings: ["r", "rank_pattern", "hira_dropout", "init_weights"])
 

@@ -5,6 +5,7 @@
 public struct KaSA: AdapterMethod {
   public static let descriptor = MethodDescriptor(
     title: "KaSA", names: ["kasa"], peftTypes: ["LORA"], source: "Wang et al. 2024 (2412.06071)",
+    roundedTwiceInPEFT: true,
     leaves: ["lora_A.weight", "lora_B.weight", "lora_diag", "lora_B.bias"],
     ignoredLeaves: LoRA.descriptor.ignoredLeaves,
     settings: LoRAFactors.settings + ["kasa_config"], patterns: LoRAFactors.patterns,

@@ -8,7 +8,8 @@
 public struct MultiheadOutput: AdapterMethod {
   public static let descriptor = MethodDescriptor(
     title: "LoRA on attention's output", names: [], peftTypes: ["LORA"],
-    source: "PEFT, LoRA on nn.MultiheadAttention", leaves: ["lora_A.weight", "lora_B.weight"],
+    source: "PEFT, LoRA on nn.MultiheadAttention", roundedTwiceInPEFT: true,
+    leaves: ["lora_A.weight", "lora_B.weight"],
     ignoredLeaves: LoRA.descriptor.ignoredLeaves,
     settings: LoRAFactors.settings + ["multihead_out_proj"], patterns: LoRAFactors.patterns,
     trainingSettings: LoRAFactors.trainingSettings,

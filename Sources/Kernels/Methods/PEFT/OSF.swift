@@ -5,6 +5,7 @@
 public struct OSF: AdapterMethod {
   public static let descriptor = MethodDescriptor(
     title: "OSF", names: ["osf"], peftTypes: ["OSF"], source: "Nayak et al. 2025 (2504.07097)",
+    roundedTwiceInPEFT: true,
     leaves: ["osf_svd_params.U_low", "osf_svd_params.S_low", "osf_svd_params.V_low"],
     settings: ["effective_rank"],
     patterns: [SettingPattern(table: "rank_pattern", setting: "effective_rank", rule: .search)],

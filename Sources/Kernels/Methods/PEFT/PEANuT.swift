@@ -6,6 +6,7 @@
 public struct PEANuT: AdapterMethod {
   public static let descriptor = MethodDescriptor(
     title: "PEANuT", names: ["peanut"], peftTypes: ["PEANUT"], source: "arXiv 2410.01870",
+    roundedTwiceInPEFT: true,
     leaves: [
       "peanut_A.weight", "peanut_B.weight", "peanut_encoders.", "peanut_decoders.",
     ],

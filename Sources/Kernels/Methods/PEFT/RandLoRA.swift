@@ -7,7 +7,7 @@ public struct RandLoRA: AdapterMethod {
   public static let descriptor = MethodDescriptor(
     title: "RandLoRA", names: ["randlora"], peftTypes: ["RANDLORA"],
     source: "Albert et al. 2025 (2502.00987)",
-    leaves: ["randlora_lambda", "randlora_gamma"],
+    roundedTwiceInPEFT: true, leaves: ["randlora_lambda", "randlora_gamma"],
     ignoredLeaves: ["randlora_A", "randlora_B"], sharedTensors: ["randlora_A", "randlora_B"],
     settings: [
       "randlora_alpha", "projection_prng_key", "save_projection", "sparse", "very_sparse",

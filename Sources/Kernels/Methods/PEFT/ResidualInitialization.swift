@@ -7,10 +7,12 @@ public struct ResidualInitialization: AdapterMethod {
   public static let descriptor = MethodDescriptor(
     title: "PiSSA, OLoRA", names: ["pissa", "olora"], peftTypes: ["LORA"],
     source: "Meng et al. 2024 (2404.02948); Büyükakyüz 2024 (2406.01775)",
-    leaves: ["lora_A.weight", "lora_B.weight", "lora_B.bias"],
+    roundedTwiceInPEFT: true, leaves: ["lora_A.weight", "lora_B.weight", "lora_B.bias"],
     ignoredLeaves: LoRA.descriptor.ignoredLeaves, settings: LoRAFactors.settings,
     patterns: LoRAFactors.patterns, trainingSettings: LoRAFactors.trainingSettings,
-    remark: "Merged into the original base; with the residual base at hand it is plain LoRA.")
+    remark:
+      "Merged into the original base; with the residual base at hand (`--base-is-residual`) plain LoRA."
+  )
 
   private let layer: LayerGeometry
   private let factors: LoRAFactors
@@ -30,7 +32,7 @@ public struct ResidualInitialization: AdapterMethod {
   public static func examine(
     _ shapes: [String: [Int]], settings: MethodSettings, layer: LayerGeometry?
   ) throws(MethodError) -> ModuleSummary {
-    var summary = try LoRA.examine(shapes, settings: settings, layer: layer)
+    var summary = try LoRA.examine(shapes, settings: plain(settings), layer: layer)
     if DoRA.claims(shapes, settings: settings) {
       summary.notMergeable = "DoRA on a base that its start has changed needs the changed base"
     } else if let layer, layer.kind != .linear {
@@ -48,8 +50,15 @@ public struct ResidualInitialization: AdapterMethod {
     if let reason = summary.notMergeable { throw .notMergeable(reason: reason) }
     layer = module.layer
     factors = try LoRAFactors(module)
-    plain = try LoRA(module)
+    var withoutStart = module
+    withoutStart.settings = Self.plain(module.settings)
+    plain = try LoRA(withoutStart)
     start = try Start(rawValue: module.settings.text("init_lora_weights") ?? "") ?? .pissa
+  }
+
+  /// The settings of the LoRA that is added to what the start has left of the base.
+  private static func plain(_ settings: MethodSettings) -> MethodSettings {
+    settings.setting("base_is_residual", to: .bool(true))
   }
 
   public func weightUpdate() -> (any WeightUpdate)? {

@@ -10,9 +10,9 @@
 public struct RoAd: AdapterMethod {
   public static let descriptor = MethodDescriptor(
     title: "RoAd", names: ["road_1", "road_2", "road_4"], peftTypes: ["ROAD"],
-    source: "Liao and Monz 2024 (2409.00119)", leaves: ["road_theta", "road_alpha"],
-    settings: ["variant", "group_size"], trainingSettings: ["init_weights"],
-    remark: "R is not rounded to 16 bits before it is used, as PEFT does.")
+    source: "Liao and Monz 2024 (2409.00119)", roundedTwiceInPEFT: true,
+    leaves: ["road_theta", "road_alpha"],
+    settings: ["variant", "group_size"], trainingSettings: ["init_weights"])
 
   private enum Variant: String {
     case road1 = "road_1"

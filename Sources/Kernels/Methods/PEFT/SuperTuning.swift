@@ -7,6 +7,7 @@ public struct SuperTuning: AdapterMethod {
   public static let descriptor = MethodDescriptor(
     title: "Super-Tuning", names: ["supertuning"], peftTypes: ["SUPERTUNING"],
     source: "arXiv 2607.09287",
+    roundedTwiceInPEFT: true,
     leaves: [
       "supertuning_values", "supertuning_lora_A.weight", "supertuning_lora_B.weight",
     ],
