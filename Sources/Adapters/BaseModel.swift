@@ -100,6 +100,13 @@ public struct BaseModel: Sendable {
     return Architecture.tiesByDefault(modelType)
   }
 
+  /// Whether `tensor` is the weight of a linear layer that this family stores `in × out`.
+  public func storesTransposed(_ tensor: String) -> Bool {
+    guard tensor.hasSuffix(".weight") else { return false }
+    return Architecture.storesTransposed(
+      modelType: modelType, module: String(tensor.dropLast(".weight".count))) ?? false
+  }
+
   private var textConfig: JSONObject? {
     if case .object(let object)? = config?["text_config"] { object } else { nil }
   }

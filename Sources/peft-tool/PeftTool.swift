@@ -15,7 +15,7 @@ struct PeftTool: ParsableCommand {
     version: ToolVersion.current,
     subcommands: [
       MergeCommand.self, UnmergeCommand.self, InspectCommand.self, EstimateCommand.self,
-      VerifyCommand.self, ConvertCommand.self, MethodsCommand.self,
+      DiffCommand.self, ConvertCommand.self, VerifyCommand.self, MethodsCommand.self,
     ])
 
   static func main() {

@@ -3,6 +3,7 @@
 
 #include "attention.h"
 #include "checksum.h"
+#include "compare.h"
 #include "cpu.h"
 #include "elements.h"
 #include "gemm.h"
