@@ -32,6 +32,7 @@ public struct AdapterConversion: Sendable {
   private let target: Target
   private let base: String?
   private let prefix: String?
+  private let isUniform: Bool
   private let replacing: Bool
 
   /// - Parameters:
@@ -39,15 +40,17 @@ public struct AdapterConversion: Sendable {
   ///   - base: the base: its fingerprint goes into a container, its layers tell names and shapes that
   ///     the adapter's file does not say.
   ///   - prefix: what the names of kohya (`lora_unet`) and diffusers (`unet`) begin with.
+  ///   - isUniform: LoRA with one rank and one α for all modules.
   public init(
     input: String, output: String, target: Target?, base: String? = nil, prefix: String? = nil,
-    replacing: Bool = false
+    isUniform: Bool = false, replacing: Bool = false
   ) throws {
     source = try AdapterSource(path: input)
     self.output = output
     self.target = target ?? (output.hasSuffix(".safetensors") ? .container : .folder)
     self.base = base
     self.prefix = prefix
+    self.isUniform = isUniform
     self.replacing = replacing
   }
 
@@ -76,7 +79,9 @@ public struct AdapterConversion: Sendable {
         return OneLoRAListing.draft(file, modules: modules)
       case .kohya, .diffusers, .mlx: return try lowRank().peftDraft()
       }
-    case .lora: return try lowRank().peftDraft()
+    case .lora:
+      let adapter = try lowRank()
+      return try (isUniform ? adapter.uniform(target: target.rawValue) : adapter).peftDraft()
     case .kohya: return try Kohya.draft(lowRank(), prefix: prefix)
     case .diffusers: return try Diffusers.draft(lowRank(), prefix: prefix)
     case .mlx: return try MLX.draft(lowRank())

@@ -53,7 +53,7 @@ extension LowRankAdapter {
       DraftTensor($0, of: file.weights, stated: file.container?.checksums[$0.name])
     }
     for entry in file.config.json.entries
-    where Self.carried.contains(entry.key) && !entry.value.isNull {
+    where Self.carried.contains(entry.key) && !entry.value.isNull && entry.value != false {
       settings[entry.key] = entry.value
     }
     if settings["modules_to_save"] == nil {

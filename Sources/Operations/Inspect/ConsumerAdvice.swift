@@ -50,6 +50,8 @@ public struct ConsumerAdvice: Sendable, Equatable {
   /// What helps.
   public enum Remedy: Sendable, Equatable {
     case convert(AdapterConversion.Target, needsBase: Bool)
+    /// To LoRA with one rank and one α.
+    case uniform
     case merge
     /// An option of the consumer.
     case option(String)
@@ -176,7 +178,7 @@ private struct Examined {
     if !contents.ambiguousPatterns.isEmpty {
       advice.append(
         .init(
-          .overlappingPatterns(contents.ambiguousPatterns.map(\.module)), .ignored, .merge))
+          .overlappingPatterns(contents.ambiguousPatterns.map(\.module)), .ignored, .uniform))
     }
     if file.config.peftType == "LORA" {
       let new = file.config.json.keys.filter { !Self.oldSettings.contains($0) }.sorted()
@@ -195,7 +197,7 @@ private struct Examined {
       advice.append(.init(.biases, .refused, .merge))
     }
     let differing = modules.filter { $0.summary.scale != configuredScale }.map(\.path)
-    if !differing.isEmpty { advice.append(.init(.scales(differing), .ignored, .merge)) }
+    if !differing.isEmpty { advice.append(.init(.scales(differing), .ignored, .uniform)) }
     let rank = modules.compactMap(\.summary.rank).max() ?? 0
     if rank > Self.defaultRank {
       let limit = Self.ranks.first { $0 >= rank }
@@ -212,13 +214,13 @@ private struct Examined {
     var advice = common
     if leaves.contains("lora_B.bias") { advice.append(.init(.biases, .refused, .merge)) }
     if settings["use_rslora"] == .bool(true) {
-      advice.append(.init(.rootScale, .ignored, .merge))
+      advice.append(.init(.rootScale, .ignored, .uniform))
     } else {
       let alpha = configuredAlpha
       let differing = modules.filter { module in
         module.summary.scale != module.summary.rank.map { alpha / Double($0) }
       }.map(\.path)
-      if !differing.isEmpty { advice.append(.init(.scales(differing), .ignored, .merge)) }
+      if !differing.isEmpty { advice.append(.init(.scales(differing), .ignored, .uniform)) }
     }
     return advice
   }

@@ -42,14 +42,24 @@ struct ConvertCommand: ParsableCommand {
       valueName: "name"))
   var prefix: String?
 
+  @Flag(
+    name: .long,
+    help: "With --to lora: one rank and one alpha for all modules, for readers without patterns.")
+  var uniform = false
+
   @Flag(name: .long, help: "Replace OUT if it exists.")
   var force = false
 
   @OptionGroup var output: OutputOptions
 
+  func validate() throws {
+    if uniform, to != .lora { throw ValidationError("--uniform needs --to lora.") }
+  }
+
   func run() throws {
     let report = try AdapterConversion(
-      input: input, output: out, target: to, base: base, prefix: prefix, replacing: force
+      input: input, output: out, target: to, base: base, prefix: prefix, isUniform: uniform,
+      replacing: force
     ).run()
     if output.json {
       Terminal.putJSON([

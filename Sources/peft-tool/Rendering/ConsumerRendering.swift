@@ -33,6 +33,7 @@ struct ConsumerRendering {
     case .convert(let target, let needsBase):
       "peft-tool convert \(path) OUT --to \(target.rawValue)"
         + (needsBase ? " --base \(base ?? "BASE")" : "")
+    case .uniform: "peft-tool convert \(path) OUT --to lora --uniform"
     case .merge: "peft-tool merge \(base ?? "BASE") \(path) OUT"
     case .option(let option): "\(consumer.rawValue) serve … \(option)"
     case .none: nil
