@@ -10,6 +10,12 @@ public struct BaseModel: Sendable {
     public let shard: Int
     public let info: TensorInfo
 
+    public init(name: String, shard: Int, info: TensorInfo) {
+      self.name = name
+      self.shard = shard
+      self.info = info
+    }
+
     public var shape: [Int] { info.shape }
     public var dtype: DType { info.dtype }
 
@@ -66,6 +72,11 @@ public struct BaseModel: Sendable {
 
   /// The model with other tensors over the same bytes.
   public func replacingTensors(_ tensors: [Tensor]) -> BaseModel {
+    BaseModel(checkpoint: checkpoint, config: config, tensors: tensors)
+  }
+
+  /// The model with another `config.json`.
+  public func replacingConfig(_ config: JSONObject?) -> BaseModel {
     BaseModel(checkpoint: checkpoint, config: config, tensors: tensors)
   }
 

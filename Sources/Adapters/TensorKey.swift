@@ -54,7 +54,9 @@ struct TensorKey: Equatable {
       segments.removeSubrange(at...)
       role = .frozenOriginal
     } else if let at = segments.lastIndex(of: "modules_to_save") {
-      let parameter = segments[min(at + 2, segments.count)...].joined(separator: ".")
+      // The adapter's name follows, unless the saver has removed it.
+      let rest = segments[(at + 1)...]
+      let parameter = (rest.count > 1 ? rest.dropFirst() : rest).joined(separator: ".")
       segments.removeSubrange(at...)
       role = .replacement(parameter: parameter)
     } else {

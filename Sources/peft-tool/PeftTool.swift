@@ -14,9 +14,8 @@ struct PeftTool: ParsableCommand {
       """,
     version: ToolVersion.current,
     subcommands: [
-      MergeCommand.self, InspectCommand.self, EstimateCommand.self, VerifyCommand.self,
-      ConvertCommand.self,
-      MethodsCommand.self,
+      MergeCommand.self, UnmergeCommand.self, InspectCommand.self, EstimateCommand.self,
+      VerifyCommand.self, ConvertCommand.self, MethodsCommand.self,
     ])
 
   static func main() {

@@ -292,12 +292,17 @@ private let lora = Tool.fixtures + "/llama/lora"
   }
 
   /// The interface, letter by letter: `Tests/CLITests/Help/<command>.txt`.
-  @Test(arguments: ["merge", "inspect", "verify", "convert"])
+  static let folder = URL(filePath: #filePath).deletingLastPathComponent().appending(path: "Help")
+
+  /// The interface of every command in the folder.
+  static let commands = ((try? FileSystem.names(in: folder.path)) ?? []).map { $0.dropLast(4) }
+    .map(String.init)
+
+  @Test(arguments: commands)
   func helpOf(_ command: String) throws {
     let result = try Tool.run(command, "--help")
     #expect(result.status == 0)
-    let file = URL(filePath: #filePath).deletingLastPathComponent()
-      .appending(path: "Help/\(command).txt")
+    let file = Self.folder.appending(path: command + ".txt")
     let expected = try String(contentsOf: file, encoding: .utf8)
     let (found, wanted) = (
       result.output.split(separator: "\n", omittingEmptySubsequences: false),

@@ -15,6 +15,7 @@ public struct TransposedUpdate: WeightUpdate {
   public var columns: Int { wrapped.rows }
   public var form: UpdateForm { wrapped.form == .additive ? .additive : .general }
   public var rowGranularity: Int { .max }
+  public var dependence: BaseDependence { form == .additive ? wrapped.dependence : .change }
   public func transposed() -> (any WeightUpdate)? { wrapped }
 
   public func prepared(reading base: any RowSource) throws -> any WeightUpdate {

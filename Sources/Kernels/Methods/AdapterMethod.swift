@@ -71,6 +71,8 @@ public struct AdapterContext: Sendable {
   public var shared: [String: AdapterTensor]
   /// Every adapted layer, in the order in which the model registers its modules.
   public var layers: [LayerGeometry]
+  /// What the modules share and draw anew, because the file does not hold it.
+  let drawn = DrawnTensors()
 
   public init(shared: [String: AdapterTensor] = [:], layers: [LayerGeometry] = []) {
     self.shared = shared

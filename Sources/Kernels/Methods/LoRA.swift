@@ -11,7 +11,10 @@ public struct LoRA: TrainableMethod {
     ignoredLeaves: ["lora_velora_embed", "lora_monteclora_sampler."],
     settings: LoRAFactors.settings, patterns: LoRAFactors.patterns,
     trainingSettings: LoRAFactors.trainingSettings,
-    remark: "Embeddings, convolutions, and parameters with or without a stack of experts included.")
+    remark:
+      "Embeddings, convolutions, and parameters with or without a stack of experts included; "
+      + "of embeddings and parameters PEFT rounds the change first."
+  )
 
   private let factors: LoRAFactors
   private let layer: LayerGeometry

@@ -37,6 +37,9 @@ public protocol WeightUpdate: Sendable {
   /// singular vectors). Called once, before any band.
   func prepared(reading base: any RowSource) throws -> any WeightUpdate
 
+  /// What of the change depends on W0: it decides how a merge can be undone.
+  var dependence: BaseDependence { get }
+
   /// D as `B·A` where it has that form: merged by the fused kernel, exported as plain LoRA.
   var lowRank: LowRankFactors? { get }
 
@@ -64,6 +67,16 @@ public enum FactorAxis: Sendable, Equatable {
   case perRow
   case perColumn
   case perElement
+}
+
+/// What of a change only the base tells.
+public enum BaseDependence: Sendable, Equatable {
+  /// Nothing: D and Q follow from the adapter.
+  case none
+  /// Form `.scaled`: Q. `addDelta` may be called without `prepared`.
+  case factors
+  /// Anything else.
+  case change
 }
 
 /// `D = scale · B·A`, computed as: accumulate `B[i,k]·A[k,j]` by fused multiply-add in ascending k in
@@ -127,6 +140,7 @@ extension WeightUpdate {
   }
 
   public var rowGranularity: Int { 1 }
+  public var dependence: BaseDependence { form == .additive ? .none : .change }
   public func prepared(reading base: any RowSource) throws -> any WeightUpdate { self }
   public var lowRank: LowRankFactors? { nil }
   public func transposed() -> (any WeightUpdate)? { nil }
@@ -144,8 +158,14 @@ public protocol BiasUpdate: Sendable {
   /// The update that leads from bias' back to the bias, up to rounding; nil where there is none, or
   /// where it cannot be known without the base.
   func inverse() -> (any BiasUpdate)?
+
+  /// Takes `weight` times the change back, up to rounding.
+  ///
+  /// - Returns: false, with the bias in any state, where the changed bias does not tell what it was.
+  func reverse(on bias: inout [Float], weight: Float) -> Bool
 }
 
 extension BiasUpdate {
   public func inverse() -> (any BiasUpdate)? { nil }
+  public func reverse(on bias: inout [Float], weight: Float) -> Bool { false }
 }

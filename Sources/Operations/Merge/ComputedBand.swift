@@ -21,17 +21,10 @@ struct ComputedBand {
     _ run: Range<Int>, into output: UnsafeMutableRawBufferPointer,
     statistics: UnsafeMutableBufferPointer<RowStatistics>
   ) {
-    let skipped = run.lowerBound - rows.lowerBound
     let rowBytes = columns * element.size
-    let base = UnsafeRawBufferPointer(
-      rebasing: stored[skipped * rowBytes..<(skipped + run.count) * rowBytes])
+    let skipped = (run.lowerBound - rows.lowerBound) * rowBytes
+    let base = UnsafeRawBufferPointer(rebasing: stored[skipped..<skipped + run.count * rowBytes])
     let output = UnsafeMutableRawBufferPointer(rebasing: output[..<(run.count * rowBytes)])
-    let elements = skipped * columns..<(skipped + run.count) * columns
-    func part(_ band: RowBand) -> RowBand {
-      RowBand(
-        rows: run, columns: columns,
-        values: UnsafeMutableBufferPointer(rebasing: band.values[elements]))
-    }
     switch content {
     case .fused(let terms):
       MergeRows.mergeLowRank(
@@ -39,20 +32,55 @@ struct ComputedBand {
         statistics: statistics)
     case .additive(let delta):
       MergeRows.storeAdditive(
-        delta: part(delta), stored: base, element: element, into: output, statistics: statistics)
-    case .scaled(let delta, let factors, let axis):
-      let wanted: Range<Int> =
-        switch axis {
-        case .perRow: skipped..<skipped + run.count
-        case .perColumn: 0..<columns
-        case .perElement: elements
-        }
+        delta: part(run, of: delta), stored: base, element: element, into: output,
+        statistics: statistics)
+    case .scaled(let delta, let values, let axis):
       MergeRows.storeScaled(
-        delta: part(delta), factors: UnsafeBufferPointer(rebasing: factors[wanted]), axis: axis,
+        delta: part(run, of: delta), factors: factors(values, axis, of: run), axis: axis,
         stored: base, element: element, into: output, statistics: statistics)
     case .general(let values):
       MergeRows.storeGeneral(
-        part(values), stored: base, element: element, into: output, statistics: statistics)
+        part(run, of: values), stored: base, element: element, into: output,
+        statistics: statistics)
     }
+  }
+
+  /// The rows `run`, some of the band's, as they were changed; nil where W' was given whole, or D was
+  /// not kept.
+  ///
+  /// - Parameter merged: the same rows as they were stored.
+  func changed(_ run: Range<Int>, merged: UnsafeRawBufferPointer) -> ChangedRows? {
+    switch content {
+    case .fused, .general: return nil
+    case .additive(let delta):
+      return ChangedRows(delta: part(run, of: delta), element: element, merged: merged)
+    case .scaled(let delta, let values, let axis):
+      return ChangedRows(
+        delta: part(run, of: delta), factors: (factors(values, axis, of: run), axis),
+        element: element, merged: merged)
+    }
+  }
+
+  private func elements(of run: Range<Int>) -> Range<Int> {
+    let skipped = run.lowerBound - rows.lowerBound
+    return skipped * columns..<(skipped + run.count) * columns
+  }
+
+  private func part(_ run: Range<Int>, of band: RowBand) -> RowBand {
+    RowBand(
+      rows: run, columns: columns,
+      values: UnsafeMutableBufferPointer(rebasing: band.values[elements(of: run)]))
+  }
+
+  private func factors(
+    _ factors: UnsafeMutableBufferPointer<Float>, _ axis: FactorAxis, of run: Range<Int>
+  ) -> UnsafeBufferPointer<Float> {
+    let wanted: Range<Int> =
+      switch axis {
+      case .perRow: run.lowerBound - rows.lowerBound..<run.upperBound - rows.lowerBound
+      case .perColumn: 0..<columns
+      case .perElement: elements(of: run)
+      }
+    return UnsafeBufferPointer(rebasing: factors[wanted])
   }
 }

@@ -18,6 +18,7 @@ public struct MergeOperation: Sendable {
     progress?.expect(plan.bytes)
     let output = try ModelOutput(
       at: request.output, files: plan.model.plan.shards.count, replacing: request.replacing)
+    plan.undo?.store.useFile(FileSystem.join(output.folder, "undo.partial"))
     let checksums = try OutputExecutor(
       plan: plan.model.plan, folder: output.folder, threads: request.threads, progress: progress
     ).run()
@@ -31,11 +32,19 @@ public struct MergeOperation: Sendable {
     try check(changes, &warnings)
     try checkBase(checksums, reports, &warnings)
     if output.isFolder { try writeCompanions(to: output.folder) }
+    let written = entries(checksums)
+    let undo = try UndoRecording(
+      plan, written: written, tokenizerFiles: tokenizerFiles.map(\.name)
+    )?.write(to: FileSystem.join(output.folder, UndoRecordLayout.fileName))
     try output.commit(plan.model.plan.shards[0].name)
     return MergeReport(
       output: request.output, changes: changes, added: plan.added, copied: plan.copied,
       unused: plan.bindings.flatMap(\.unused), warnings: warnings, bytesWritten: plan.bytes,
-      fingerprint: Fingerprint(entries(checksums)))
+      fingerprint: Fingerprint(written),
+      undo: undo.map {
+        MergeReport.Undo(
+          path: FileSystem.join(request.output, UndoRecordLayout.fileName), bytes: $0)
+      })
   }
 
   /// The tensors written, for the fingerprint.
@@ -144,18 +153,25 @@ public struct MergeOperation: Sendable {
       try ModelFolder.write(config.text, to: FileSystem.join(folder, "config.json"))
       written.insert("config.json")
     }
-    // An adapter that resized the vocabulary brings the tokenizer that goes with it.
-    if plan.resizesVocabulary {
-      for adapter in plan.request.adapters where FileSystem.isFolder(adapter.path) {
-        for name in ModelFolder.tokenizerFiles(in: adapter.path) where written.insert(name).inserted
-        {
-          try ModelFolder.copyFile(
-            from: FileSystem.join(adapter.path, name), to: FileSystem.join(folder, name))
-        }
-      }
+    for file in tokenizerFiles {
+      try ModelFolder.copyFile(from: file.path, to: FileSystem.join(folder, file.name))
+      written.insert(file.name)
     }
     if FileSystem.isFolder(plan.request.base) {
       try ModelFolder.copyCompanions(from: plan.request.base, to: folder, except: written)
     }
+  }
+
+  /// The tokenizer that an adapter which resized the vocabulary brings with it.
+  private var tokenizerFiles: [(name: String, path: String)] {
+    guard plan.resizesVocabulary else { return [] }
+    var files: [(name: String, path: String)] = []
+    for adapter in plan.request.adapters where FileSystem.isFolder(adapter.path) {
+      for name in ModelFolder.tokenizerFiles(in: adapter.path)
+      where !files.contains(where: { $0.name == name }) {
+        files.append((name, FileSystem.join(adapter.path, name)))
+      }
+    }
+    return files
   }
 }

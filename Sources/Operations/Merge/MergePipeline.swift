@@ -3,7 +3,7 @@ import Kernels
 /// The changes of one tensor in the form that is cheapest to carry out with the same result
 /// (spec/numerics.md).
 struct MergePipeline: Sendable {
-  private enum Form: Sendable {
+  enum Form: Sendable {
     /// Low-rank changes only: stored W0 to stored W' in registers.
     case fused([LowRankFactors])
     /// Additive changes only.
@@ -14,14 +14,16 @@ struct MergePipeline: Sendable {
     case general([MergeStep])
   }
 
-  private let form: Form
-  private let shape: MergedTensor.Shape
+  let form: Form
+  let shape: MergedTensor.Shape
   /// Rows that are computed together, aligned to multiples of this.
   let rowGranularity: Int
   /// Some change needs all rows at once.
   let needsWholeMatrix: Bool
 
-  init(_ steps: [MergeStep], shape: MergedTensor.Shape) {
+  /// - Parameter keepsChange: D is wanted in memory, of a low-rank change as well. The result is the
+  ///   same.
+  init(_ steps: [MergeStep], shape: MergedTensor.Shape, keepsChange: Bool = false) {
     self.shape = shape
     var updates: [(update: any WeightUpdate, weight: Double)] = []
     var others = false
@@ -39,7 +41,8 @@ struct MergePipeline: Sendable {
 
     let lowRank = updates.compactMap { update, weight in update.lowRank?.scaled(by: Float(weight)) }
     if !others, lowRank.count == updates.count {
-      form = .fused(lowRank)
+      form =
+        keepsChange ? .additive(lowRank.map { (LowRankUpdate($0), 1) }) : .fused(lowRank)
     } else if !others, updates.allSatisfy({ $0.update.form == .additive }) {
       form = .additive(updates.map { ($0.update, Float($0.weight)) })
     } else if !others, updates.count == 1, updates[0].weight == 1,
@@ -71,16 +74,11 @@ struct MergePipeline: Sendable {
     case .fused(let factors):
       computed.content = .fused(factors)
     case .additive(let updates):
-      let delta = band(.delta)
-      delta.values.update(repeating: 0)
-      for (update, weight) in updates { update.addDelta(to: delta, scale: weight) }
-      computed.content = .additive(delta)
+      computed.content = .additive(sum(updates, into: band(.delta)))
     case .scaled(let update, let axis):
       let base = band(.widened)
       element.widen(from: stored, to: base.values)
-      let delta = band(.delta)
-      delta.values.update(repeating: 0)
-      update.addDelta(to: delta, scale: 1)
+      let delta = sum([(update, 1)], into: band(.delta))
       let factors = workspace.floats(.factors, count: axis.count(base))
       update.fillFactors(base: base, delta: delta, factors: factors)
       computed.content = .scaled(delta, factors, axis)
@@ -96,6 +94,15 @@ struct MergePipeline: Sendable {
       computed.content = .general(values)
     }
     return computed
+  }
+
+  /// D: the changes of `updates`, each times its weight.
+  func sum(
+    _ updates: [(update: any WeightUpdate, weight: Float)], into delta: RowBand
+  ) -> RowBand {
+    delta.values.update(repeating: 0)
+    for (update, weight) in updates { update.addDelta(to: delta, scale: weight) }
+    return delta
   }
 
   private func carryOut(

@@ -16,6 +16,8 @@ public struct MergePlan: Sendable {
   public let changed: [String]
   public let added: [String]
   public let copied: Int
+  /// How the base comes back, and where it is noted; nil where that was not asked for.
+  let undo: (plan: UndoPlan, store: ChunkStore)?
 
   /// The output's files.
   public var files: [String] {
@@ -28,22 +30,16 @@ public struct MergePlan: Sendable {
 
   public init(_ request: MergeRequest) throws {
     let original = try BaseModel(path: request.base)
-    let adapters = try request.adapters.map { try AdapterContents(AdapterFile(path: $0.path)) }
+    let adapters = try request.adapters.map {
+      try AdapterContents(AdapterFile(path: $0.path), baseIsResidual: request.baseIsResidual)
+    }
     for adapter in adapters { try Self.check(adapter, request) }
     let replication = try LayerReplication(adapters)
     let base = try replication?.applied(to: original) ?? original
-    let bindings = try adapters.map {
-      try $0.bind(to: base, untie: request.unties, allowUnused: request.allowsUnused)
-    }
-
-    for module in bindings.flatMap(\.modules) {
-      if let reason = module.summary.notMergeable {
-        throw MergeError.notMergeable(
-          adapter: module.module.path, method: module.module.method.descriptor.title,
-          reason: reason)
-      }
-    }
-    var builder = MergePlanBuilder(request: request, base: base, bindings: bindings)
+    let bindings = try Self.bindings(of: adapters, to: base, request)
+    let undoStore = request.recordsUndo ? ChunkStore() : nil
+    var builder = MergePlanBuilder(
+      request: request, base: base, bindings: bindings, undoStore: undoStore)
     try builder.addChanges()
     let tensors = try builder.plannedTensors()
     guard !builder.merged.isEmpty else {
@@ -77,10 +73,30 @@ public struct MergePlan: Sendable {
         shard.header.metadataEntries ?? [(key: "format", value: "pt")]
       },
       layout: request.maximumShardSize.map(ShardLayout.limited) ?? .asInput)
+    let model = model
+    undo = undoStore.map { (UndoPlan(model, of: checkpoint), $0) }
+    if undo != nil { try UndoPlan.check(request, files: files) }
+  }
+
+  /// Matches adapters to a base, and refuses modules that cannot be merged.
+  static func bindings(
+    of adapters: [AdapterContents], to base: BaseModel, _ request: MergeRequest
+  ) throws -> [AdapterBinding] {
+    let bindings = try adapters.map {
+      try $0.bind(to: base, untie: request.unties, allowUnused: request.allowsUnused)
+    }
+    for module in bindings.flatMap(\.modules) {
+      if let reason = module.summary.notMergeable {
+        throw MergeError.notMergeable(
+          adapter: module.module.path, method: module.module.method.descriptor.title,
+          reason: reason)
+      }
+    }
+    return bindings
   }
 
   /// Refuses an adapter that cannot be merged, or of which something is not understood.
-  private static func check(_ adapter: AdapterContents, _ request: MergeRequest) throws {
+  static func check(_ adapter: AdapterContents, _ request: MergeRequest) throws {
     let path = adapter.file.path
     for method in adapter.usedMethods {
       if let reason = method.descriptor.notMergeable {

@@ -27,11 +27,17 @@ struct MergePlanBuilder {
   private(set) var added: [String] = []
   private(set) var warnings: [MergeWarning] = []
   private var createsBias: Set<String> = []
+  /// Where tensors note what brings the base back; nil where they need not.
+  private let undoStore: ChunkStore?
 
-  init(request: MergeRequest, base: BaseModel, bindings: [AdapterBinding]) {
+  init(
+    request: MergeRequest, base: BaseModel, bindings: [AdapterBinding],
+    undoStore: ChunkStore? = nil
+  ) {
     self.request = request
     self.base = base
     self.bindings = bindings
+    self.undoStore = undoStore
     loaders = bindings.map(AdapterLoader.init)
   }
 
@@ -221,10 +227,17 @@ struct MergePlanBuilder {
     let rows: any StoredRows =
       output == element
       ? own : ConvertedRows(rows: own, from: element, to: .f32, columns: shape.columns)
+    let isOwnBase = rows is FileRows && edit.source == nil
+    // A tensor that is replaced tells nothing of what it was.
+    let recorder =
+      isOwnBase && !edit.changes.contains(where: \.replacesWhole)
+      ? undoStore.map { TensorRecorder(name: name, shape: shape, element: element, store: $0) }
+      : nil
     let tensor = MergedTensor(
       name: name, shape: shape, element: output == element ? element : .f32, output: output,
       base: rows, changes: edit.changes, loaders: loaders,
-      checksBase: checksBase && rows is FileRows && edit.source == nil && edit.base?.name == name)
+      checksBase: recorder != nil || checksBase && isOwnBase && edit.base?.name == name,
+      recorder: recorder)
     merged.append(tensor)
     return PlannedTensor(name: name, dtype: output.dtype, shape: edit.shape, source: tensor)
   }

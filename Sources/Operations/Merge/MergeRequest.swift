@@ -34,10 +34,15 @@ public struct MergeRequest: Sendable {
   public var allowsOtherBase = false
   /// Give the output head a tensor of its own wherever only one use of a tied embedding is adapted.
   public var unties = false
+  /// The base is what the adapter's start (PiSSA, OLoRA, CorDA, LoRA-GA, LoftQ) has left of the
+  /// original one.
+  public var baseIsResidual = false
   /// Settings to pass over although they are not known and might change the numbers.
   public var ignoredSettings: Set<String> = []
   /// Fail when a tensor keeps less of its change than this.
   public var minimumRetention: Double?
+  /// Leave a record in the output that brings the base back.
+  public var recordsUndo = false
 
   public init(base: String, adapters: [WeightedAdapter], output: String, threads: Int) {
     self.base = base
@@ -62,6 +67,12 @@ public struct MergeReport: Sendable {
     public let elements: Int
   }
 
+  /// The record that brings the base back.
+  public struct Undo: Sendable, Equatable {
+    public let path: String
+    public let bytes: Int
+  }
+
   public let output: String
   /// In natural order of the tensors' names.
   public let changes: [Change]
@@ -73,6 +84,8 @@ public struct MergeReport: Sendable {
   public let warnings: [MergeWarning]
   public let bytesWritten: Int
   public let fingerprint: Fingerprint
+  /// nil where none was asked for.
+  public let undo: Undo?
 }
 
 /// What the user of a merge should know.

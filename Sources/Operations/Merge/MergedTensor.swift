@@ -21,15 +21,18 @@ final class MergedTensor: TensorSource {
   let base: any StoredRows
   /// What happens to the tensor, in order.
   let changes: [TensorChange]
-  private let loaders: [AdapterLoader]
+  let loaders: [AdapterLoader]
   private let result = Mutex<MergedTensorReport?>(nil)
   private let prepared = Mutex<Prepared?>(nil)
   /// Whether the base's CRC-32 is wanted.
   private let checksBase: Bool
+  /// Notes what brings W0 back; nil where nobody asked for it.
+  let recorder: TensorRecorder?
 
   init(
     name: String, shape: Shape, element: ElementType, output: ElementType, base: any StoredRows,
-    changes: [TensorChange], loaders: [AdapterLoader], checksBase: Bool
+    changes: [TensorChange], loaders: [AdapterLoader], checksBase: Bool,
+    recorder: TensorRecorder? = nil
   ) {
     self.name = name
     self.shape = shape
@@ -39,6 +42,7 @@ final class MergedTensor: TensorSource {
     self.changes = changes
     self.loaders = loaders
     self.checksBase = checksBase
+    self.recorder = recorder
   }
 
   /// What the merge did; nil until the tensor is done.
@@ -50,9 +54,11 @@ final class MergedTensor: TensorSource {
 
   func open(_ workspace: Workspace) throws {
     let steps = try changes.map { try $0.loaded(loaders, shape: shape) }
-    let rows = FloatRows(stored: base, shape: shape, element: element)
+    let rows = WatchedRows(FloatRows(stored: base, shape: shape, element: element))
     let ready = try steps.map { try $0.prepared(reading: rows) }
-    let prepared = Prepared(MergePipeline(ready, shape: shape), rows: shape.rows)
+    let pipeline = MergePipeline(ready, shape: shape, keepsChange: recorder != nil)
+    recorder?.begin(pipeline, readsBase: rows.wasRead)
+    let prepared = Prepared(pipeline, rows: shape.rows)
     if prepared.pipeline.needsWholeMatrix {
       prepared.whole = try wholeMatrix(prepared, workspace)
     }
@@ -76,6 +82,14 @@ final class MergedTensor: TensorSource {
       let stored = try readBase(band, own: own, prepared, workspace)
       let computed = try prepared.pipeline.compute(
         rows: band, stored: stored, element: element, workspace: workspace)
+      if let recorder {
+        let bytes = workspace.bytes(.merged, count: band.count * rowBytes)
+        storeWhole(computed, into: bytes, prepared, own: own, workspace)
+        try recorder.record(
+          computed, merged: UnsafeRawBufferPointer(bytes), chunksFrom: own, workspace: workspace)
+        output.copyOverlap(range, from: bytes, at: band.lowerBound * rowBytes)
+        return
+      }
       for run in runs(of: band.clamped(to: touched), in: range) {
         let start = run.rows.lowerBound * rowBytes - range.lowerBound
         let statistics = workspace.bytes(
@@ -113,6 +127,18 @@ final class MergedTensor: TensorSource {
     output.round(from: UnsafeBufferPointer(values), to: target)
   }
 
+  /// Stores all rows of a band.
+  private func storeWhole(
+    _ computed: ComputedBand, into target: UnsafeMutableRawBufferPointer, _ prepared: Prepared,
+    own: Range<Int>, _ workspace: Workspace
+  ) {
+    let statistics = workspace.bytes(
+      .statistics, count: computed.rows.count * MemoryLayout<RowStatistics>.stride
+    ).bindMemory(to: RowStatistics.self)
+    store(computed, computed.rows, into: target, statistics, workspace)
+    prepared.record(statistics, rows: computed.rows, own: own)
+  }
+
   func close(checksum: UInt32) throws {
     let finished = prepared.withLock { state in
       defer { state = nil }
@@ -132,7 +158,7 @@ final class MergedTensor: TensorSource {
   private func forEachBand(
     of rows: Range<Int>, _ pipeline: MergePipeline, _ body: (Range<Int>) throws -> Void
   ) rethrows {
-    let granularity = pipeline.rowGranularity
+    let granularity = recorder?.rowsPerChunk ?? pipeline.rowGranularity
     let first = rows.lowerBound / granularity * granularity
     let last = min(shape.rows, (rows.upperBound + granularity - 1) / granularity * granularity)
     let wanted = max(1, pipeline.bandElements / max(1, shape.columns))
@@ -183,15 +209,13 @@ final class MergedTensor: TensorSource {
   private func wholeMatrix(_ prepared: Prepared, _ workspace: Workspace) throws -> [UInt8] {
     let rows = 0..<shape.rows
     let stored = try readBase(rows, own: rows, prepared, workspace)
-    var statistics = [RowStatistics](repeating: RowStatistics(), count: shape.rows)
     let computed = try prepared.pipeline.compute(
       rows: rows, stored: stored, element: element, workspace: workspace)
     var bytes = [UInt8](repeating: 0, count: shape.rows * rowBytes)
-    bytes.withUnsafeMutableBytes { bytes in
-      statistics.withUnsafeMutableBufferPointer {
-        store(computed, rows, into: bytes, $0, workspace)
-        prepared.record($0, rows: rows, own: rows)
-      }
+    try bytes.withUnsafeMutableBytes { bytes in
+      storeWhole(computed, into: bytes, prepared, own: rows, workspace)
+      try recorder?.record(
+        computed, merged: UnsafeRawBufferPointer(bytes), chunksFrom: rows, workspace: workspace)
     }
     return bytes
   }

@@ -18,6 +18,11 @@ enum TensorChange: Sendable {
     if case .weight(let module, _, _) = self { module.layer.kind == .parameter } else { false }
   }
 
+  /// Nothing of W0 is left in W'.
+  var replacesWhole: Bool {
+    if case .replacement(_, _, weight: 1) = self { true } else { false }
+  }
+
   /// The change with what it needs of its adapter in memory.
   func loaded(
     _ loaders: [AdapterLoader], shape: MergedTensor.Shape
@@ -50,7 +55,7 @@ enum MergeStep: Sendable {
   case rows(ids: [Int], values: [Float], weight: Double)
   case replacement(FloatRows, weight: Double)
 
-  func prepared(reading base: FloatRows) throws -> MergeStep {
+  func prepared(reading base: any RowSource) throws -> MergeStep {
     guard case .update(let update, let weight) = self else { return self }
     return .update(try update.prepared(reading: base), weight: weight)
   }

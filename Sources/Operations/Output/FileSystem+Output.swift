@@ -15,6 +15,13 @@ extension FileSystem {
     guard mkdir(path, 0o777) == 0 else { throw FileError(.create, path: path, errno: errno) }
   }
 
+  /// Removes a file, if there is one.
+  static func removeFile(_ path: String) throws(FileError) {
+    guard unlink(path) == 0 || errno == ENOENT else {
+      throw FileError(.remove, path: path, errno: errno)
+    }
+  }
+
   /// Gives the file `path` the name of the file `target`, which it replaces.
   static func moveFile(_ path: String, over target: String) throws(FileError) {
     guard rename(path, target) == 0 else { throw FileError(.rename, path: target, errno: errno) }

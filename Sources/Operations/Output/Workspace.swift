@@ -25,6 +25,10 @@ final class Workspace {
     case converted
     /// Statistics of rows.
     case statistics
+    /// Stored rows of W', beside those of W0.
+    case merged
+    /// Rows in the code of an undo record.
+    case code
   }
 
   deinit {

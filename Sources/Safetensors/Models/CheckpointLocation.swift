@@ -8,6 +8,8 @@ struct CheckpointLocation {
   static let fileName = "model.safetensors"
   static let fileSuffix = ".safetensors"
   static let indexSuffix = ".safetensors.index.json"
+  /// Files with the weights' suffix that stand beside weights and hold none.
+  static let companions: Set<String> = ["undo.safetensors"]
   /// What other formats' weight files end in.
   static let foreignSuffixes = [
     ".bin", ".bin.index.json", ".pt", ".pth", ".ckpt", ".h5", ".msgpack", ".gguf", ".onnx",
@@ -45,7 +47,7 @@ struct CheckpointLocation {
     do throws(FileError) {
       names = try FileSystem.names(in: folder)
     } catch { throw .file(error) }
-    let files = names.filter { $0.hasSuffix(Self.fileSuffix) }
+    let files = names.filter { $0.hasSuffix(Self.fileSuffix) && !Self.companions.contains($0) }
     let indices = names.filter { $0.hasSuffix(Self.indexSuffix) }
     let standardIndex = "model" + Self.indexSuffix
 

@@ -68,6 +68,20 @@ public struct SafetensorsLayout: Sendable {
       try Self.headerText(infos, metadata: metadata), alignment: dataAlignment)
   }
 
+  /// The layout of a file that there was: with its tensors in their places.
+  ///
+  /// - Parameters:
+  ///   - header: the file's header.
+  ///   - leadingBytes: all that came before the tensors' bytes.
+  public init(header: SafetensorsHeader, leadingBytes: [UInt8]) {
+    precondition(leadingBytes.count == header.bodyStart)
+    tensors = header.tensors
+    self.leadingBytes = leadingBytes
+    bodySize = header.tensors.last?.offsets.upperBound ?? 0
+    positions = Dictionary(
+      uniqueKeysWithValues: header.tensors.enumerated().map { (ExactString($1.name), $0) })
+  }
+
   /// The tensor `name`; nil when there is none.
   public subscript(name: String) -> TensorInfo? {
     positions[ExactString(name)].map { tensors[$0] }

@@ -35,8 +35,18 @@ struct MergeCommand: ParsableCommand {
 
   @Flag(
     name: .long,
+    help: "Leave a record in OUT from which unmerge brings the base back, bit for bit.")
+  var undo = false
+
+  @Flag(
+    name: .long,
     help: "Give the output head its own tensor when only the tied input embedding is adapted.")
   var untie = false
+
+  @Flag(
+    name: .customLong("base-is-residual"),
+    help: "The base is what the adapter's start (PiSSA, OLoRA, LoftQ) has left of the original.")
+  var baseIsResidual = false
 
   @Option(
     name: .customLong("min-retention"),
@@ -71,8 +81,10 @@ struct MergeCommand: ParsableCommand {
     request.allowsUnused = allowUnused
     request.allowsOtherBase = allowOtherBase
     request.unties = untie
+    request.baseIsResidual = baseIsResidual
     request.ignoredSettings = Set(ignoredSettings)
     request.minimumRetention = minimumRetention
+    request.recordsUndo = undo
     let plan = try MergePlan(request)
     if writing.dryRun {
       MergeRendering(output: output).show(plan)

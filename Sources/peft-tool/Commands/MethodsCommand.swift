@@ -34,11 +34,13 @@ struct MethodsCommand: ParsableCommand {
     var lines = ["| method | `peft_type` | merge | source | remarks |", "|---|---|---|---|---|"]
     for descriptor in descriptors {
       let types = descriptor.peftTypes.map { "`\($0)`" }.joined(separator: ", ")
-      let remark =
-        descriptor.notMergeable.map { "Not mergeable: \($0)." } ?? descriptor.remark ?? ""
+      let remarks = [
+        descriptor.notMergeable.map { "Not mergeable: \($0)." }, descriptor.remark,
+        descriptor.roundedTwiceInPEFT ? "Rounded once; PEFT rounds twice." : nil,
+      ]
       lines.append(
         "| \(descriptor.title) | \(types) | \(descriptor.notMergeable == nil ? "yes" : "no") | "
-          + "\(descriptor.source) | \(remark) |")
+          + "\(descriptor.source) | \(remarks.compactMap { $0 }.joined(separator: " ")) |")
     }
     return lines.joined(separator: "\n")
   }

@@ -52,6 +52,7 @@ struct Failure {
       case let error as MergeError: Failure(merge: error)
       case let error as ConversionError: Failure(conversion: error)
       case let error as EstimateError: Failure(estimate: error)
+      case let error as UndoError: Failure(undo: error)
       case let error as MethodError:
         Failure("method", .wrongData, error.clause)
       default:

@@ -43,6 +43,9 @@ struct MergeRendering {
         + "\(Text.grouped(report.copied)); wrote \(Text.bytes(report.bytesWritten)) to "
         + "\(report.output) in \(Text.duration(seconds)), peak memory "
         + Text.bytes(ProcessMemory.peakBytes))
+    if let undo = report.undo {
+      Terminal.put("undo record: \(undo.path), \(Text.bytes(undo.bytes))")
+    }
     if let worst = report.changes.filter({ $0.retention != nil }).min(by: {
       ($0.retention ?? 1) < ($1.retention ?? 1)
     }), let retention = worst.retention {
@@ -107,7 +110,7 @@ struct MergeRendering {
       "bytes_written": .int(report.bytesWritten),
       "seconds": .double((seconds * 1000).rounded() / 1000),
       "peak_memory_bytes": .int(ProcessMemory.peakBytes),
-      "undo": .null,
+      "undo": report.undo.map { ["path": .string($0.path), "bytes": .int($0.bytes)] } ?? .null,
       "output_fingerprint": .string(report.fingerprint.description),
     ]
   }

@@ -18,6 +18,16 @@ struct BiasChange: BiasUpdate {
     return Opposite(change: self)
   }
 
+  func reverse(on bias: inout [Float], weight: Float) -> Bool {
+    for index in bias.indices {
+      let (addend, factor) = (addend?[index] ?? 0, factor?[index] ?? 1)
+      let divisor = 1 + weight * (factor - 1)
+      guard divisor != 0 else { return false }
+      bias[index] = (bias[index] - weight * factor * addend) / divisor
+    }
+    return true
+  }
+
   private struct Opposite: BiasUpdate {
     let change: BiasChange
 

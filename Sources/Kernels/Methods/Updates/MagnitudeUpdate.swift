@@ -20,6 +20,7 @@ struct MagnitudeUpdate: WeightUpdate {
   }
 
   var form: UpdateForm { .scaled(axis) }
+  var dependence: BaseDependence { change?.dependence == .change ? .change : .factors }
 
   func addDelta(to delta: RowBand, scale: Float) { change?.addDelta(to: delta, scale: scale) }
 

@@ -25,6 +25,7 @@ struct ScaledRowsUpdate: WeightUpdate {
   }
 
   var form: UpdateForm { .scaled(axis) }
+  var dependence: BaseDependence { change?.dependence ?? .none }
 
   func addDelta(to delta: RowBand, scale: Float) { change?.addDelta(to: delta, scale: scale) }
 
