@@ -15,7 +15,7 @@ struct PeftTool: ParsableCommand {
     version: ToolVersion.current,
     subcommands: [
       MergeCommand.self, InspectCommand.self, EstimateCommand.self, VerifyCommand.self,
-      ConvertCommand.self,
+      ConvertCommand.self, CombineCommand.self, ExtractCommand.self,
       MethodsCommand.self,
     ])
 

@@ -59,9 +59,22 @@ public struct NumpyGenerator: Sendable {
     }
   }
 
+  /// A number of 0…`limit`, each equally likely, by drawing until one of as many bits fits: what
+  /// `shuffle` does.
+  private mutating func maskedInteger(through limit: Int) -> Int {
+    guard limit > 0 else { return 0 }
+    let mask = UInt64.max >> UInt64(limit.leadingZeroBitCount)
+    while true {
+      let word = limit <= 0xffff_ffff ? UInt64(next32()) : next64()
+      if word & mask <= UInt64(limit) { return Int(word & mask) }
+    }
+  }
+
   /// As `generator.shuffle(values)`.
   public mutating func shuffle(_ values: inout [Int]) {
-    shuffleTail(&values, from: 1)
+    for position in stride(from: values.count - 1, through: 1, by: -1) {
+      values.swapAt(position, maskedInteger(through: position))
+    }
   }
 
   /// As `generator.choice(population, size: count, replace: False)`: distinct numbers below
@@ -73,7 +86,7 @@ public struct NumpyGenerator: Sendable {
       shuffleTail(&all, from: max(population - count, 1))
       return Array(all[(population - count)...])
     }
-    // Floyd's algorithm, then a shuffle.
+    // Floyd's algorithm, then a shuffle (of another kind than the public one).
     var chosen = Set<Int>(minimumCapacity: count)
     var result: [Int] = []
     result.reserveCapacity(count)
@@ -83,7 +96,7 @@ public struct NumpyGenerator: Sendable {
       chosen.insert(value)
       result.append(value)
     }
-    shuffle(&result)
+    shuffleTail(&result, from: 1)
     return result
   }
 

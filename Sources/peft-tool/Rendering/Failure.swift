@@ -50,6 +50,8 @@ struct Failure {
       case let error as CheckpointError: Failure(checkpoint: error)
       case let error as AdapterError: Failure(adapter: error)
       case let error as MergeError: Failure(merge: error)
+      case let error as CombineError: Failure(combine: error)
+      case let error as ExtractError: Failure(extract: error)
       case let error as EstimateError: Failure(estimate: error)
       case let error as MethodError:
         Failure("method", .wrongData, error.clause)
