@@ -15,7 +15,8 @@ struct PeftTool: ParsableCommand {
     version: ToolVersion.current,
     subcommands: [
       MergeCommand.self, UnmergeCommand.self, InspectCommand.self, EstimateCommand.self,
-      DiffCommand.self, ConvertCommand.self, VerifyCommand.self, MethodsCommand.self,
+      DiffCommand.self, ExtractCommand.self, CombineCommand.self, ConvertCommand.self,
+      VerifyCommand.self, MethodsCommand.self,
     ])
 
   static func main() {

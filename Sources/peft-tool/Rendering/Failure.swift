@@ -52,6 +52,8 @@ struct Failure {
       case let error as MergeError: Failure(merge: error)
       case let error as DiffError: Failure(diff: error)
       case let error as ConversionError: Failure(conversion: error)
+      case let error as CombineError: Failure(combine: error)
+      case let error as ExtractError: Failure(extract: error)
       case let error as EstimateError: Failure(estimate: error)
       case let error as UndoError: Failure(undo: error)
       case let error as MethodError:
