@@ -18,12 +18,13 @@ public struct CombineOperation: Sendable {
     if request.adapters.count == 1, request.adapters[0].weight == 1, request.rank == nil,
       !request.mode.needsDensity, request.mode != .svd
     {
-      let bytes = try AdapterConversion(
+      let copied = try AdapterConversion(
         input: request.adapters[0].path, output: request.output, target: nil,
         replacing: request.replacing
       ).run()
       return CombineReport(
-        output: request.output, modules: [], replacements: 0, copied: true, bytesWritten: bytes)
+        output: request.output, modules: [], replacements: 0, copied: true,
+        bytesWritten: copied.bytes)
     }
     let readers = try self.readers()
     let output = try AdapterOutput(at: request.output, replacing: request.replacing)

@@ -101,9 +101,3 @@ struct ModelDifference {
     return change
   }
 }
-
-extension BaseModel {
-  fileprivate func bytes(_ tensor: Tensor) throws -> [UInt8] {
-    try checkpoint.shards[tensor.shard].read(tensor.info)
-  }
-}
