@@ -269,7 +269,7 @@ private let lora = Tool.fixtures + "/llama/lora"
   }
 
   /// The interface, letter by letter: `Tests/CLITests/Help/<command>.txt`.
-  @Test(arguments: ["merge", "inspect", "verify", "convert"])
+  @Test(arguments: ["merge", "inspect", "verify", "convert", "combine", "extract"])
   func helpOf(_ command: String) throws {
     let result = try Tool.run(command, "--help")
     #expect(result.status == 0)
