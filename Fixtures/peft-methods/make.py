@@ -254,7 +254,6 @@ def cases():
     yield "tokens", config("TrainableTokens", target_modules=["emb"], token_indices=[1, 7, 4]), {}
 
     lora = lambda **options: config("Lora", lora_alpha=3, **options)
-    yield "lora.tokens", lora(r=2, target_modules=["tall"], trainable_token_indices={"emb": [9, 0]}), {}
     yield "kasa", lora(r=3, target_modules=three, kasa_config=kasa()), {}
     yield "bdlora", lora(r=4, target_modules=three, use_bdlora=bdlora(target_modules_bd_a=["wide"], target_modules_bd_b=["tall"], nblocks=2, match_strict=False)), {}
     yield "pissa", lora(r=3, target_modules=three, init_lora_weights="pissa"), {}

@@ -111,10 +111,10 @@ public struct AdapterContents: Sendable {
   }
 
   /// The methods that the adapter's modules use, each once, in the registry's order; for an adapter
-  /// without modules, the first that its type stands for.
+  /// without modules, the plain one of its type, which the registry lists last.
   public var usedMethods: [any AdapterMethod.Type] {
     let used = methods.filter { method in modules.contains { $0.method == method } }
-    return used.isEmpty ? Array(methods.prefix(1)) : used
+    return used.isEmpty ? Array(methods.suffix(1)) : used
   }
 
   /// The ids of the rows that `tensor` replaces: `trainable_token_indices`, a list for the input

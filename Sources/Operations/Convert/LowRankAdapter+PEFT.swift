@@ -173,7 +173,7 @@ extension LowRankAdapter {
 extension AdapterMethod {
   /// The method's factors are LoRA's, in LoRA's own tensors.
   fileprivate static var sharesFilesOfLoRA: Bool {
-    self == LoRA.self || self == DoRA.self || self == AsymmetricLoRA.self
+    [LoRA.self, DoRA.self, AsymmetricLoRA.self, MultiheadOutput.self].contains { self == $0 }
   }
 }
 

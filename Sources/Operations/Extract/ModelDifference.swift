@@ -62,8 +62,12 @@ struct ModelDifference {
   private static func isSame(
     _ a: BaseModel.Tensor, _ b: BaseModel.Tensor, base: BaseModel, tuned: BaseModel
   ) throws -> Bool {
-    guard a.shape == b.shape, a.dtype == b.dtype else { return false }
-    return try base.bytes(a) == tuned.bytes(b)
+    guard a.shape == b.shape else { return false }
+    let (x, y) = (try base.bytes(a), try tuned.bytes(b))
+    if a.dtype == b.dtype { return x == y }
+    // The same numbers in another type are the same.
+    guard let from = ElementType(a.dtype), let to = ElementType(b.dtype) else { return false }
+    return from.widened(x) == to.widened(y)
   }
 
   /// Biases of linear layers as PEFT's `bias` stores them, everything else as whole modules.

@@ -139,6 +139,12 @@ private struct Examined {
       && !leaves.contains("lora_E.weight")
   }
 
+  /// A method of a fork whose files have LoRA's type.
+  private func isForkOfLoRA(_ method: any AdapterMethod.Type) -> Bool {
+    file.config.peftType == "LORA"
+      && (method == MoRA.self || method == SBoRA.self || method == AsymmetricLoRA.self)
+  }
+
   private func isLoRA(_ method: any AdapterMethod.Type) -> Bool {
     method == LoRA.self || method == DoRA.self || isPlain(method)
   }
@@ -169,7 +175,7 @@ private struct Examined {
       advice.append(.init(.container, .refused, .convert(.folder, needsBase: false)))
     }
     if let method = otherMethod,
-      Self.foreignTypes.contains(file.config.peftType) || file.config.peftType == "LORA"
+      Self.foreignTypes.contains(file.config.peftType) || isForkOfLoRA(method)
     {
       advice.append(
         .init(.method(method.descriptor.title), .refused, remedy(for: method)))

@@ -21,13 +21,7 @@ struct CombineCommand: ParsableCommand {
   @Argument(help: ArgumentHelp("The adapters, or a sum of adapters.", valueName: "ADAPTER"))
   var adapters: [String] = []
 
-  @Option(
-    name: .long,
-    help: ArgumentHelp(
-      """
-      cat, linear, svd, ties, ties-svd, dare-linear, dare-linear-svd, dare-ties, dare-ties-svd, \
-      magnitude-prune or magnitude-prune-svd.
-      """, valueName: "M"))
+  @Option(name: .long, help: ArgumentHelp("How adapters become one.", valueName: "M"))
   var mode: CombinationMode = .cat
 
   @Option(

@@ -32,7 +32,9 @@ import Testing
     #expect(Set(names).count == names.count)
     for method in MethodRegistry.all {
       let descriptor = method.descriptor
-      #expect(!descriptor.leaves.isEmpty || descriptor.notMergeable != nil)
+      #expect(
+        !descriptor.leaves.isEmpty || !descriptor.trainableShared.isEmpty
+          || descriptor.notMergeable != nil)
       #expect(!descriptor.source.isEmpty)
     }
   }

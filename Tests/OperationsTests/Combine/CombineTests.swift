@@ -76,25 +76,25 @@ import Testing
       _ = try CombineOperation(request(terms, scratch.file(out))).run()
       var merge = MergeRequest(
         base: Fixture.path("llama/base"), adapters: [WeightedAdapter(path: scratch.file(out))],
-        output: scratch.file(out + ".merged.safetensors"), threads: 1)
+        output: scratch.file(out + ".merged"), threads: 1)
       merge.element = .f32
       _ = try MergeOperation(MergePlan(merge)).run()
     }
     #expect(
       scratch.names.sorted() == [
-        "file.safetensors", "file.safetensors.merged.safetensors", "folder",
-        "folder.merged.safetensors",
+        "file.safetensors", "file.safetensors.merged", "folder",
+        "folder.merged",
       ])
     // The sum is what the two give when they are merged together.
     var merge = MergeRequest(
       base: Fixture.path("llama/base"),
       adapters: terms.map { WeightedAdapter(path: Fixture.path($0.0), weight: $0.1) },
-      output: scratch.file("both.safetensors"), threads: 1)
+      output: scratch.file("both"), threads: 1)
     merge.element = .f32
     _ = try MergeOperation(MergePlan(merge)).run()
-    let both = try readModel(scratch.file("both.safetensors"))
+    let both = try readModel(scratch.file("both"))
     for out in ["folder", "file.safetensors"] {
-      for (name, tensor) in try readModel(scratch.file(out + ".merged.safetensors")) {
+      for (name, tensor) in try readModel(scratch.file(out + ".merged")) {
         let distance = relativeDistance(tensor.values, both[name]?.values ?? [])
         #expect(distance < 1e-6, "\(name)")
       }

@@ -4,10 +4,10 @@
 /// Source: PEFT. Despite the tensor's name the rows are not differences.
 public struct TrainableTokens: AdapterMethod {
   public static let descriptor = MethodDescriptor(
-    title: "Trainable tokens", names: ["tokens"], peftTypes: ["TRAINABLE_TOKENS", "LORA"],
+    title: "Trainable tokens", names: ["tokens"], peftTypes: ["TRAINABLE_TOKENS"],
     source: "PEFT, trainable tokens",
-    leaves: ["trainable_tokens_delta", "token_adapter.trainable_tokens_delta"],
-    ignoredLeaves: ["trainable_tokens_original", "token_adapter.trainable_tokens_original"],
+    leaves: ["trainable_tokens_delta"],
+    ignoredLeaves: ["trainable_tokens_original"],
     settings: ["token_indices", "trainable_token_indices"], trainingSettings: ["init_weights"])
 
   private let layer: LayerGeometry
