@@ -10,6 +10,10 @@ public struct BaseModel: Sendable {
     public let shard: Int
     public let info: TensorInfo
 
+    public init(name: String, shard: Int, info: TensorInfo) {
+      (self.name, self.shard, self.info) = (name, shard, info)
+    }
+
     public var shape: [Int] { info.shape }
     public var dtype: DType { info.dtype }
 
@@ -87,6 +91,12 @@ public struct BaseModel: Sendable {
       if case .bool(let tied)? = object?["tie_word_embeddings"] { return tied }
     }
     return Architecture.tiesByDefault(modelType)
+  }
+
+  /// Whether the weight `name` of a linear layer is stored `in × out`, as far as that is known.
+  public func storesTransposed(weight name: String) -> Bool {
+    let module = name.hasSuffix(".weight") ? String(name.dropLast(7)) : name
+    return Architecture.storesTransposed(modelType: modelType, module: module) ?? false
   }
 
   private var textConfig: JSONObject? {

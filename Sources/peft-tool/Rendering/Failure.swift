@@ -51,6 +51,8 @@ struct Failure {
       case let error as CheckpointError: Failure(checkpoint: error)
       case let error as AdapterError: Failure(adapter: error)
       case let error as MergeError: Failure(merge: error)
+      case let error as QuantizeError: Failure(quantize: error)
+      case let error as QuantizationError: Failure(quantization: error)
       case let error as MethodError:
         Failure("method", .wrongData, error.clause)
       default:
