@@ -14,7 +14,8 @@ struct PeftTool: ParsableCommand {
       """,
     version: ToolVersion.current,
     subcommands: [
-      MergeCommand.self, QuantizeCommand.self, DequantizeCommand.self, InspectCommand.self, VerifyCommand.self, ConvertCommand.self,
+      MergeCommand.self, QuantizeCommand.self, DequantizeCommand.self, InspectCommand.self,
+      VerifyCommand.self, ConvertCommand.self,
       MethodsCommand.self,
     ])
 

@@ -68,7 +68,10 @@ extension ElementType {
   }
 
   init?(torchName name: String) {
-    guard let found = Self.allCases.first(where: { name == $0.torchName || name == "torch." + $0.torchName })
+    guard
+      let found = Self.allCases.first(where: {
+        name == $0.torchName || name == "torch." + $0.torchName
+      })
     else { return nil }
     self = found
   }

@@ -65,7 +65,8 @@ public struct QuantizePlan: Sendable {
       unit: CompanionName.weight(of:))
     var config = base.config.map(ModelConfig.init)
     config?.set(
-      QuantizationConfig.key, to: QuantizationConfig.json(request.scheme, skipped: selection.skipped))
+      QuantizationConfig.key,
+      to: QuantizationConfig.json(request.scheme, skipped: selection.skipped))
     if let element = request.element { config?.setElementType(element) }
     self.request = request
     self.layers = layers

@@ -11,7 +11,7 @@ struct QuantizedWeightReader {
   /// The weight that `tensor` holds the codes of; nil when it holds none.
   func weight(of tensor: BaseModel.Tensor) throws(QuantizedProblem) -> QuantizedWeight? {
     let name = tensor.name
-    guard CompanionName.weight(of: name) == name else { return nil }
+    guard name.hasSuffix(".weight"), CompanionName.weight(of: name) == name else { return nil }
     for type in Self.types {
       if let state = base.tensor(CompanionName.state(of: name, type: type)) {
         return try fourBit(tensor, type: type, state: state)
