@@ -57,7 +57,8 @@ public struct AdapterInspection: Sendable {
     var fit: Fit?
     var layers: [String: LayerGeometry] = [:]
     if let base {
-      let model = try BaseModel(path: base)
+      let stored = try BaseModel(path: base)
+      let model = try stored.quantized()?.unpacked ?? stored
       var unmatched: [AdapterError.Unmatched] = []
       switch Result(catching: { () throws(AdapterError) in
         try contents.bind(to: model, allowUnused: true)

@@ -26,8 +26,18 @@ public struct MergePlan: Sendable {
   /// Some adapter brings embeddings for another number of tokens.
   var resizesVocabulary: Bool { config?.edits.contains("vocab_size") ?? false }
 
-  public init(_ request: MergeRequest) throws {
-    let original = try BaseModel(path: request.base)
+  /// Weights that are written quantized.
+  let layers: [any QuantizedLayer]
+
+  /// - Parameter looksAtWeights: read the weights where the output's layout depends on them: when it is
+  ///   quantized. A plan without that is not to be carried out.
+  public init(_ request: MergeRequest, looksAtWeights: Bool = true) throws {
+    let weights = try BaseModel(path: request.weights)
+    let quantized = try weights.quantized()
+    let original = quantized?.unpacked ?? weights
+    if request.baseWeights != nil {
+      try QuantizedModel(restoring: BaseModel(path: request.base)).check(isMadeFrom: original)
+    }
     let adapters = try request.adapters.map { try AdapterContents(AdapterFile(path: $0.path)) }
     for adapter in adapters { try Self.check(adapter, request) }
     let replication = try LayerReplication(adapters)
@@ -43,9 +53,14 @@ public struct MergePlan: Sendable {
           reason: reason)
       }
     }
-    var builder = MergePlanBuilder(request: request, base: base, bindings: bindings)
+    let quantization = try request.quantization.map {
+      try MergedQuantization($0, model: base, base: quantized)
+    }
+    var builder = MergePlanBuilder(
+      request: request, base: base, bindings: bindings, quantized: quantized,
+      quantization: quantization)
     try builder.addChanges()
-    let tensors = try builder.plannedTensors()
+    var tensors = try builder.plannedTensors()
     guard !builder.merged.isEmpty else {
       throw MergeError.changesNothing(adapters: request.adapters.map(\.path))
     }
@@ -64,6 +79,13 @@ public struct MergePlan: Sendable {
           MergeWarning.ambiguousPattern(adapter: weighted.path, $0)
         }
       }
+    if let quantization {
+      (tensors, layers) = try quantization.applied(
+        to: tensors, model: base, element: request.element, threads: request.threads,
+        looksAtWeights: looksAtWeights)
+    } else {
+      layers = []
+    }
     let checkpoint = base.checkpoint
     model = try OutputModel.arrange(
       shards: tensors, names: checkpoint.shardNames, indexName: checkpoint.indexName,
@@ -71,7 +93,8 @@ public struct MergePlan: Sendable {
       metadata: checkpoint.shards.map { shard in
         shard.header.metadataEntries ?? [(key: "format", value: "pt")]
       },
-      layout: request.maximumShardSize.map(ShardLayout.limited) ?? .asInput)
+      layout: request.maximumShardSize.map(ShardLayout.limited) ?? .asInput,
+      unit: quantization == nil ? { $0 } : CompanionName.weight(of:))
   }
 
   /// Refuses an adapter that cannot be merged, or of which something is not understood.

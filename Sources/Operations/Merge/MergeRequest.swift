@@ -36,8 +36,15 @@ public struct MergeRequest: Sendable {
   public var unties = false
   /// Settings to pass over although they are not known and might change the numbers.
   public var ignoredSettings: Set<String> = []
+  /// Write the sum quantized; nil for 16 or 32 bits.
+  public var quantization: QuantizationScheme.Kind?
+  /// The model that a quantized `base` was made from: the change is added to its weights instead.
+  public var baseWeights: String?
   /// Fail when a tensor keeps less of its change than this.
   public var minimumRetention: Double?
+
+  /// The model whose weights the change is added to.
+  var weights: String { baseWeights ?? base }
 
   public init(base: String, adapters: [WeightedAdapter], output: String, threads: Int) {
     self.base = base
@@ -89,6 +96,8 @@ public enum MergeWarning: Sendable, Equatable {
   case overflow(tensor: String, elements: Int)
   /// A tensor kept less than nine tenths of its change.
   case lowRetention(tensor: String, retention: Double)
+  /// A tensor kept less than half of its change, because its quantization is coarser than the change.
+  case lostInQuantization(tensor: String, retention: Double)
   /// The index and the shards of the base disagree in something that does not matter here.
   case checkpoint(CheckpointProblem)
   /// A fork's file holds the same tensor twice, with different contents.

@@ -97,6 +97,17 @@ extension QuantizedModel {
   }
 }
 
+extension BaseModel {
+  /// The model as a quantized one; nil when it has no quantized weights.
+  func quantized() throws -> QuantizedModel? {
+    let model = try QuantizedModel(self)
+    if let problem = model.problems.first {
+      throw QuantizeError.unsound(path: checkpoint.path, problem)
+    }
+    return model.weights.isEmpty ? nil : model
+  }
+}
+
 extension PlannedTensor {
   /// A tensor of the unpacked model, in `element` or its own type.
   init(unpacking tensor: BaseModel.Tensor, of model: QuantizedModel, as element: ElementType?) {

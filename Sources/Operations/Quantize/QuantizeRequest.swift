@@ -60,6 +60,9 @@ public enum QuantizeError: Error, Sendable, Equatable {
   case notQuantized(path: String)
   /// Quantized by a method that is not read.
   case unsupportedMethod(path: String, method: String)
+  /// The weights that a quantized model is said to be made of are others: one is missing or of another
+  /// shape, or is as far from the decoded one as `relativeError` says.
+  case otherWeights(path: String, tensor: String, relativeError: Double?)
   /// A quantized weight is not what its parts say.
   case unsound(path: String, QuantizedProblem)
 }

@@ -70,19 +70,31 @@ struct KeptChange: Sendable, Equatable {
   ) {
     var (wanted, kept) = (SIMD8<Double>.zero, SIMD8<Double>.zero)
     for start in stride(from: 0, to: original.count, by: 8) {
-      var (w0, w, stored) = (SIMD8<Float>.zero, SIMD8<Float>.zero, SIMD8<Float>.zero)
-      for lane in 0..<min(8, original.count - start) {
-        w0[lane] = original[start + lane]
-        w[lane] = changed[start + lane]
-        stored[lane] = decoded[start + lane]
-      }
-      let base = SIMD8<Double>(w0)
-      let change = SIMD8<Double>(w) - base
-      wanted += change * change
-      kept += (SIMD8<Double>(stored) - base) * change
+      let base = SIMD8<Double>(Self.eight(original, from: start))
+      let change = SIMD8<Double>(Self.eight(changed, from: start)) - base
+      let found = SIMD8<Double>(Self.eight(decoded, from: start)) - base
+      // Where w0 is not finite there is no change to speak of.
+      let counts = (base - base) .== 0
+      let squares = change * change
+      let products = found * change
+      wanted += SIMD8<Double>.zero.replacing(with: squares, where: counts)
+      kept += SIMD8<Double>.zero.replacing(with: products, where: counts)
     }
     self.wanted = (0..<8).reduce(0) { $0 + wanted[$1] }
     self.kept = (0..<8).reduce(0) { $0 + kept[$1] }
+  }
+
+  /// Eight values; zeros beyond the end.
+  private static func eight(
+    _ values: UnsafeBufferPointer<Float>, from start: Int
+  ) -> SIMD8<Float> {
+    if start + 8 <= values.count {
+      return UnsafeRawBufferPointer(values).loadUnaligned(
+        fromByteOffset: start * 4, as: SIMD8<Float>.self)
+    }
+    var result = SIMD8<Float>.zero
+    for lane in 0..<values.count - start { result[lane] = values[start + lane] }
+    return result
   }
 
   mutating func add(_ other: KeptChange) {

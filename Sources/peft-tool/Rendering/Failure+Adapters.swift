@@ -191,6 +191,10 @@ extension MergeWarning {
     case .lowRetention(let tensor, let retention):
       "\(tensor) keeps \(Text.percent(retention)) of its change: it is smaller than the stored type "
         + "can show; --dtype f32 keeps it"
+    case .lostInQuantization(let tensor, let retention):
+      "\(tensor) keeps only \(Text.percent(retention)) of its change: the steps of the quantized codes "
+        + "are larger than the change. Merge without --quantize, or with the 16-bit original as "
+        + "--base-weights"
     case .checkpoint(let problem): problem.sentence
     case .settingIgnored(let adapter, let name): "\(adapter): the setting \(name) was passed over"
     }

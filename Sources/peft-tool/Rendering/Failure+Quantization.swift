@@ -30,6 +30,14 @@ extension Failure {
         "quantization", .wrongData,
         "\(path) is quantized by \(method), which is not supported; bitsandbytes nf4, fp4 and int8 are",
         path: path)
+    case .otherWeights(let path, let tensor, let error):
+      let difference =
+        error.map { "differs from the quantized one by \(Text.percent($0))" }
+        ?? "is missing or of another shape"
+      self.init(
+        "base_weights", .wrongData,
+        "\(path) is not what the base was quantized from: \(tensor) \(difference)", path: path,
+        tensor: tensor)
     case .unsound(let path, let problem):
       self.init(
         "quantized_weight", .wrongData, "\(path): \(problem.sentence)", path: path,
