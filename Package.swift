@@ -41,7 +41,8 @@ let package = Package(
     .testTarget(name: "AdaptersTests", dependencies: ["Adapters"]),
     .testTarget(name: "OperationsTests", dependencies: ["Operations", "CKernels"]),
     .testTarget(
-      name: "TrainingTests", dependencies: ["Training", "Adapters", "Kernels", "CKernels", "Safetensors"]),
+      name: "TrainingTests",
+      dependencies: ["Training", "Adapters", "Kernels", "CKernels", "Safetensors"]),
     .testTarget(
       name: "CLITests", dependencies: ["peft-tool", "Safetensors"], exclude: ["Help"]),
   ]

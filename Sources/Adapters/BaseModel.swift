@@ -11,9 +11,7 @@ public struct BaseModel: Sendable {
     public let info: TensorInfo
 
     public init(name: String, shard: Int, info: TensorInfo) {
-      self.name = name
-      self.shard = shard
-      self.info = info
+      (self.name, self.shard, self.info) = (name, shard, info)
     }
 
     public var shape: [Int] { info.shape }

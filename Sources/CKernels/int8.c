@@ -98,7 +98,8 @@ void ck_int8_encode_rows(
       memset(codes, 0, columns);
       continue;
     }
-    const float factor = 127.0f / scales[r];
+    // torch divides a number by a tensor so: two roundings.
+    const float factor = 1.0f / scales[r] * 127.0f;
     for (size_t start = 0; start < columns; start += STRIP) {
       const size_t length = columns - start < STRIP ? columns - start : STRIP;
       load(element, row, start, length, values);

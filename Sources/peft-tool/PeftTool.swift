@@ -16,7 +16,7 @@ struct PeftTool: ParsableCommand {
     subcommands: [
       MergeCommand.self, UnmergeCommand.self, InspectCommand.self, EstimateCommand.self,
       DiffCommand.self, ExtractCommand.self, CombineCommand.self, ConvertCommand.self,
-      VerifyCommand.self, MethodsCommand.self,
+      QuantizeCommand.self, DequantizeCommand.self, VerifyCommand.self, MethodsCommand.self,
     ])
 
   static func main() {

@@ -45,7 +45,7 @@ public struct Int8Tensor: Sendable, Equatable {
   }
 
   /// Quantizes rows by the rule of bitsandbytes: an element is rounded to f16, then
-  /// `code = f32(w · f32(127 / scale))`, rounded to the nearest integer, a half to the even one. A row of
+  /// `code = f32(w · f32(f32(1 / scale) · 127))`, rounded to the nearest integer, a half to the even one. A row of
   /// zeros gets scale 0; a row whose scale is infinite or NaN has an element that is not finite in f16,
   /// and codes 0.
   ///

@@ -59,7 +59,8 @@ public struct AdapterInspection: Sendable {
     var fit: Fit?
     var layers: [String: LayerGeometry] = [:]
     if let base {
-      let model = try BaseModel(path: base)
+      let stored = try BaseModel(path: base)
+      let model = try stored.quantized()?.unpacked ?? stored
       var unmatched: [AdapterError.Unmatched] = []
       var untouched: [String] = []
       switch Result(catching: { () throws(AdapterError) in

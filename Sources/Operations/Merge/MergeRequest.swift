@@ -41,10 +41,17 @@ public struct MergeRequest: Sendable {
   public var baseIsResidual = false
   /// Settings to pass over although they are not known and might change the numbers.
   public var ignoredSettings: Set<String> = []
+  /// Write the sum quantized; nil for 16 or 32 bits.
+  public var quantization: QuantizationScheme.Kind?
+  /// The model that a quantized `base` was made from: the change is added to its weights instead.
+  public var baseWeights: String?
   /// Fail when a tensor keeps less of its change than this.
   public var minimumRetention: Double?
   /// Leave a record in the output that brings the base back.
   public var recordsUndo = false
+
+  /// The model whose weights the change is added to.
+  var weights: String { baseWeights ?? base }
 
   public init(base: String, adapters: [WeightedAdapter], output: String, threads: Int) {
     self.base = base
@@ -104,6 +111,8 @@ public enum MergeWarning: Sendable, Equatable {
   case overflow(tensor: String, elements: Int)
   /// A tensor kept less than nine tenths of its change.
   case lowRetention(tensor: String, retention: Double)
+  /// A tensor kept less than half of its change, because its quantization is coarser than the change.
+  case lostInQuantization(tensor: String, retention: Double)
   /// The index and the shards of the base disagree in something that does not matter here.
   case checkpoint(CheckpointProblem)
   /// Two adapters change the same rows or columns; `shared` is nil where rows cross columns.
@@ -124,6 +133,8 @@ public enum MergeError: Error, Sendable {
   case retention(tensor: String, retention: Double, minimum: Double)
   /// Two adapters change the same rows or columns, and that was not to be.
   case overlap(tensor: String, adapters: [String], shared: Int?)
+  /// An undo record of a merge from or into quantized weights was asked for.
+  case undoOfQuantized
   /// Two adapters replace the same tensor.
   case conflictingReplacements(tensor: String, adapters: [String])
   /// A matrix does not have the shape that the change has.

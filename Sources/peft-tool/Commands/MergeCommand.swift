@@ -51,6 +51,18 @@ struct MergeCommand: ParsableCommand {
   var baseIsResidual = false
 
   @Option(
+    name: .long,
+    help: ArgumentHelp("Write the sum quantized.", valueName: "nf4|fp4|int8"))
+  var quantize: QuantizationScheme.Kind?
+
+  @Option(
+    name: .customLong("base-weights"),
+    help: ArgumentHelp(
+      "The model that a quantized BASE was made from: add the change to its weights.",
+      valueName: "MODEL"))
+  var baseWeights: String?
+
+  @Option(
     name: .customLong("min-retention"),
     help: "Fail when a tensor keeps less than this part of its change (0 to 1).")
   var minimumRetention: Double?
@@ -88,7 +100,9 @@ struct MergeCommand: ParsableCommand {
     request.ignoredSettings = Set(ignoredSettings)
     request.minimumRetention = minimumRetention
     request.recordsUndo = undo
-    let plan = try MergePlan(request)
+    request.quantization = quantize
+    request.baseWeights = baseWeights
+    let plan = try MergePlan(request, looksAtWeights: !writing.dryRun)
     if writing.dryRun {
       MergeRendering(output: output).show(plan)
       return

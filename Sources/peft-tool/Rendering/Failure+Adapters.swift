@@ -136,6 +136,11 @@ extension Failure {
         MergeWarning.overlap(tensor: tensor, adapters: adapters, shared: shared).sentence
           + "; without --strict it is merged all the same",
         tensor: tensor)
+    case .undoOfQuantized:
+      self.init(
+        "undo_quantized", .wrongUsage,
+        "there is no undo record for quantized weights: keep the base, or merge into its 16-bit "
+          + "original without --quantize")
     case .conflictingReplacements(let tensor, let adapters):
       self.init(
         "conflict", .wrongData,
@@ -197,6 +202,10 @@ extension MergeWarning {
     case .lowRetention(let tensor, let retention):
       "\(tensor) keeps \(Text.percent(retention)) of its change: it is smaller than the stored type "
         + "can show; --dtype f32 keeps it"
+    case .lostInQuantization(let tensor, let retention):
+      "\(tensor) keeps only \(Text.percent(retention)) of its change: the steps of the quantized codes "
+        + "are larger than the change. Merge without --quantize, or with the 16-bit original as "
+        + "--base-weights"
     case .checkpoint(let problem): problem.sentence
     case .overlap(let tensor, let adapters, let shared):
       "\(adapters.joined(separator: " and ")) "

@@ -56,6 +56,8 @@ struct Failure {
       case let error as ExtractError: Failure(extract: error)
       case let error as EstimateError: Failure(estimate: error)
       case let error as UndoError: Failure(undo: error)
+      case let error as QuantizeError: Failure(quantize: error)
+      case let error as QuantizationError: Failure(quantization: error)
       case let error as MethodError:
         Failure("method", .wrongData, error.clause)
       default:

@@ -60,8 +60,9 @@ extension KernelPaths {
         let halves = ElementType.f16.widened(ElementType.f16.rounded(values))
         let rows = (0..<4).map { Array(halves[($0 * columns)..<(($0 + 1) * columns)]) }
         let scales = rows.map { $0.map(\.magnitude).max() ?? 0 }
-        let codes = zip(rows, scales).flatMap { row, scale in
-          row.map { scale == 0 ? 0 : Int8(($0 * (127 / scale)).rounded(.toNearestOrEven)) }
+        let codes = zip(rows, scales).flatMap { row, scale -> [Int8] in
+          let factor: Float = scale == 0 ? 0 : 1 / scale * 127
+          return row.map { Int8(($0 * factor).rounded(.toNearestOrEven)) }
         }
         try KernelPaths.each { path in
           let tensor = try quantized(ElementType.f32.rounded(values), .f32, 4)
