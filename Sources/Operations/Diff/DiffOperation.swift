@@ -75,9 +75,10 @@ public struct DiffOperation: Sendable {
       let base = try BaseModel(path: operand.path)
       return (ComparedModel(base), try QuantizedWeights(base))
     }
-    let plan = try MergePlan(
-      MergeRequest(
-        base: operand.path, adapters: operand.adapters, output: "", threads: request.threads))
+    var merge = request.merging
+    merge.base = operand.path
+    merge.adapters = operand.adapters
+    let plan = try MergePlan(merge)
     return (ComparedModel(plan), try QuantizedWeights(plan.base))
   }
 

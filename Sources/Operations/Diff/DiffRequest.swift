@@ -11,6 +11,8 @@ public struct DiffRequest: Sendable {
   public var tolerance: Double?
   /// Of how many of the most changed matrices the singular values of the change are computed.
   public var spectra = 0
+  /// How the merges of sums are made: all of a merge request but base, adapters and output counts.
+  public var merging = MergeRequest(base: "", adapters: [], output: "", threads: 1)
   /// Worker threads. Never changes a number of the result.
   public var threads: Int
 

@@ -62,8 +62,30 @@ struct DiffCommand: ParsableCommand {
       valueName: "N"))
   var spectra: Int?
 
-  @Option(name: .long, help: "Worker threads; never changes a number of the result.")
-  var threads: Int = ProcessMemory.coreCount
+  @Option(
+    name: .long,
+    help: ArgumentHelp(
+      "Element type that sums are rounded to, as in merge.", valueName: "keep|f32|f16|bf16"))
+  var dtype: ElementChoice = .keep
+
+  @Flag(name: .long, help: "Untie the output head of sums, as in merge.")
+  var untie = false
+
+  @Flag(name: .customLong("base-is-residual"), help: "Read the base of sums so, as in merge.")
+  var baseIsResidual = false
+
+  @Flag(name: .customLong("allow-unused"), help: "Let adapter tensors match nothing, as in merge.")
+  var allowUnused = false
+
+  @Option(
+    name: .customLong("ignore-setting"),
+    help: ArgumentHelp("Pass over a setting of adapters, as in merge.", valueName: "name"))
+  var ignoredSettings: [String] = []
+
+  @Option(
+    name: .long,
+    help: "Worker threads; by default two per core, at most 8. Never changes a number.")
+  var threads: Int?
 
   @Flag(name: .long, help: "Replace the report if it exists.")
   var force = false
@@ -71,7 +93,7 @@ struct DiffCommand: ParsableCommand {
   @OptionGroup var output: OutputOptions
 
   func validate() throws {
-    if threads < 1 { throw ValidationError("--threads must be 1 or more.") }
+    if let threads, threads < 1 { throw ValidationError("--threads must be 1 or more.") }
     if let top, top < 0 { throw ValidationError("--top must be 0 or more.") }
     if let spectra, spectra < 0 { throw ValidationError("--spectra must be 0 or more.") }
     if let tolerance, !(tolerance >= 0) {
@@ -80,8 +102,15 @@ struct DiffCommand: ParsableCommand {
   }
 
   func run() throws {
+    // One computes while another waits for the disk.
     var request = DiffRequest(
-      a: DiffOperand(argument: a), b: DiffOperand(argument: b), threads: threads)
+      a: DiffOperand(argument: a), b: DiffOperand(argument: b),
+      threads: threads ?? min(2 * ProcessMemory.coreCount, 8))
+    request.merging.element = dtype.element
+    request.merging.unties = untie
+    request.merging.baseIsResidual = baseIsResidual
+    request.merging.allowsUnused = allowUnused
+    request.merging.ignoredSettings = Set(ignoredSettings)
     request.included = include.map(Glob.init)
     request.excluded = exclude.map(Glob.init)
     request.tolerance = tolerance
