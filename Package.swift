@@ -24,7 +24,7 @@ let package = Package(
     .target(name: "Kernels", dependencies: ["CKernels", "CZlib"]),
     .target(name: "Adapters", dependencies: ["Safetensors", "Kernels"]),
     .target(name: "Operations", dependencies: ["Safetensors", "Kernels", "Adapters", "CZlib"]),
-    .target(name: "Training", dependencies: ["Safetensors", "Kernels", "Adapters"]),
+    .target(name: "Training", dependencies: ["Safetensors", "CKernels", "Kernels", "Adapters"]),
 
     // The command line.
     .executableTarget(
@@ -40,7 +40,9 @@ let package = Package(
       name: "KernelsTests", dependencies: ["Kernels", "CKernels", "CZlib", "Safetensors"]),
     .testTarget(name: "AdaptersTests", dependencies: ["Adapters"]),
     .testTarget(name: "OperationsTests", dependencies: ["Operations", "CKernels"]),
-    .testTarget(name: "TrainingTests", dependencies: ["Training"]),
+    .testTarget(
+      name: "TrainingTests",
+      dependencies: ["Training", "Adapters", "Kernels", "CKernels", "Safetensors"]),
     .testTarget(
       name: "CLITests", dependencies: ["peft-tool", "Safetensors"], exclude: ["Help"]),
   ]

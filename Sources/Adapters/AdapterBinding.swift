@@ -16,6 +16,9 @@ public struct AdapterBinding: Sendable {
   /// The head that this adapter separates from the input embedding; nil where it stays tied.
   public let untiedHead: UntiedHead?
 
+  /// Modules that the configuration targets and that the adapter has no tensors for.
+  public let untouchedTargets: [String]
+
   /// All adapted layers, in the order of registration.
   public var layers: [LayerGeometry] {
     modules.map(\.layer).sorted { RegistrationOrder.precedes($0.module, $1.module) }

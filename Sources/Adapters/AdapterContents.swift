@@ -18,8 +18,14 @@ public struct AdapterContents: Sendable {
   public let ambiguousPatterns: [AmbiguousPattern]
 
   /// Sorts out the tensors of `file`.
-  public init(_ file: AdapterFile) throws(AdapterError) {
+  ///
+  /// - Parameter baseIsResidual: the base at hand is what a start such as PiSSA's has left of the
+  ///   original one; the adapter is then plain LoRA on it.
+  public init(_ file: AdapterFile, baseIsResidual: Bool = false) throws(AdapterError) {
     let config = file.config
+    let common =
+      baseIsResidual
+      ? config.settings.setting("base_is_residual", to: .bool(true)) : config.settings
     let methods = MethodRegistry.methods(peftType: config.peftType)
     guard !methods.isEmpty else {
       throw .unknownMethod(path: config.path, peftType: config.peftType)
@@ -47,9 +53,16 @@ public struct AdapterContents: Sendable {
       case .shared(let name):
         shared[name] = tensor
       case .replacement(let parameter):
-        replacements.append(
-          Replacement(
-            module: key.module, parameter: parameter, tensor: tensor, wrapped: key.nesting > 0))
+        let replacement = Replacement(
+          module: key.module, parameter: parameter, tensor: tensor, wrapped: key.nesting > 0)
+        if let other = replacements.first(where: { $0.target == replacement.target }) {
+          // With `bias="all"` PEFT stores the biases of saved modules a second time.
+          guard tensor.name.contains(".modules_to_save.") else {
+            throw .duplicateParameter(path: file.path, names: [other.tensor.name, tensor.name])
+          }
+        } else {
+          replacements.append(replacement)
+        }
       case .tokenRows:
         let ids = try Self.tokenIds(config, module: key.module, tensor: tensor.name)
         tokenRows.append(TokenRows(module: key.module, tensor: tensor, ids: ids))
@@ -64,12 +77,12 @@ public struct AdapterContents: Sendable {
       let shapes = tensors.mapValues(\.shape)
       guard
         let method = methods.first(where: {
-          $0.claims(shapes, settings: config.settings) && $0.descriptor.owns(tensors.keys)
+          $0.claims(shapes, settings: common) && $0.descriptor.owns(tensors.keys)
         })
       else {
         throw .unknownTensors(path: file.path, names: tensors.values.map(\.name).sorted())
       }
-      var settings = config.settings
+      var settings = common
       for pattern in method.descriptor.patterns {
         guard case .table(let table)? = config.settings[pattern.table],
           let (value, keys) = ModulePattern.firstMatch(
@@ -98,10 +111,10 @@ public struct AdapterContents: Sendable {
   }
 
   /// The methods that the adapter's modules use, each once, in the registry's order; for an adapter
-  /// without modules, the first that its type stands for.
+  /// without modules, the plain one of its type, which the registry lists last.
   public var usedMethods: [any AdapterMethod.Type] {
     let used = methods.filter { method in modules.contains { $0.method == method } }
-    return used.isEmpty ? Array(methods.prefix(1)) : used
+    return used.isEmpty ? Array(methods.suffix(1)) : used
   }
 
   /// The ids of the rows that `tensor` replaces: `trainable_token_indices`, a list for the input

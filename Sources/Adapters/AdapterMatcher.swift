@@ -27,7 +27,8 @@ struct AdapterMatcher {
     var unmatched: [AdapterError.Unmatched] = []
     var modules: [BoundModule] = []
     var untied: UntiedHead?
-    for module in contents.modules {
+    // What cannot be merged has no base tensor to find: prompts, prefixes, layers of its own.
+    for module in contents.modules where module.method.descriptor.notMergeable == nil {
       let bound = try bind(module, untied: &untied)
       if bound.isEmpty {
         unmatched += module.tensorNames.map {
@@ -67,7 +68,21 @@ struct AdapterMatcher {
     }
     return AdapterBinding(
       contents: contents, modules: modules, replacements: replacements, tokenRows: rows,
-      unused: unmatched, untiedHead: untied)
+      unused: unmatched, untiedHead: untied, untouchedTargets: untouchedTargets(modules))
+  }
+
+  /// Matrices whose modules `target_modules` names and that none of `modules` adapts.
+  private func untouchedTargets(_ modules: [BoundModule]) -> [String] {
+    let targets = TargetModules(contents.file.config.settings)
+    guard targets.isStated else { return [] }
+    let adapted = Set(modules.map(\.source.name))
+    return base.tensors.compactMap { tensor in
+      guard tensor.shape.count == 2, tensor.name.hasSuffix(".weight"),
+        !adapted.contains(tensor.name)
+      else { return nil }
+      let module = String(resolution.adapterName(tensor.name).dropLast(7))
+      return targets.contains(module) == true ? module : nil
+    }.sorted(by: NaturalOrder.precedes)
   }
 
   func baseTensor(_ name: String) -> BaseModel.Tensor? {

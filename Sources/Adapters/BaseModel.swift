@@ -11,9 +11,7 @@ public struct BaseModel: Sendable {
     public let info: TensorInfo
 
     public init(name: String, shard: Int, info: TensorInfo) {
-      self.name = name
-      self.shard = shard
-      self.info = info
+      (self.name, self.shard, self.info) = (name, shard, info)
     }
 
     public var shape: [Int] { info.shape }
@@ -98,6 +96,13 @@ public struct BaseModel: Sendable {
       if case .bool(let tied)? = object?["tie_word_embeddings"] { return tied }
     }
     return Architecture.tiesByDefault(modelType)
+  }
+
+  /// Whether `tensor` is the weight of a linear layer that this family stores `in × out`.
+  public func storesTransposed(_ tensor: String) -> Bool {
+    guard tensor.hasSuffix(".weight") else { return false }
+    return Architecture.storesTransposed(
+      modelType: modelType, module: String(tensor.dropLast(".weight".count))) ?? false
   }
 
   private var textConfig: JSONObject? {

@@ -34,3 +34,16 @@ enum ModulePattern {
     try? Regex(pattern)
   }
 }
+
+extension MethodSettings {
+  /// The number that `table`, pattern → value, gives `module`, else the setting `name`.
+  public func resolved(
+    _ name: String, table: String, module: String
+  ) throws(MethodError) -> Double? {
+    guard case .table(let entries)? = self[table],
+      let (value, _) = ModulePattern.firstMatch(
+        in: entries, module: module, rule: .wholeOrSuffix)
+    else { return try real(name) }
+    return try setting(name, to: value).real(name)
+  }
+}

@@ -84,6 +84,18 @@ struct NameResolution: Sendable {
     candidates(path).contains { parents.contains($0) }
   }
 
+  /// What the adapter would call the base tensor `name`.
+  func adapterName(_ name: String) -> String {
+    let inMemory = scheme.inMemory(name)
+    switch prefix {
+    case .same: return inMemory
+    case .added(let segment):
+      return inMemory.hasPrefix(segment + ".")
+        ? String(inMemory.dropFirst(segment.count + 1)) : inMemory
+    case .dropped(let segment): return segment + "." + inMemory
+    }
+  }
+
   /// The name that a tensor the base does not have is written under.
   func newName(_ name: String) -> String {
     switch prefix {

@@ -54,7 +54,9 @@ struct TensorKey: Equatable {
       segments.removeSubrange(at...)
       role = .frozenOriginal
     } else if let at = segments.lastIndex(of: "modules_to_save") {
-      let parameter = segments[min(at + 2, segments.count)...].joined(separator: ".")
+      // The adapter's name follows, unless the saver has removed it.
+      let rest = segments[(at + 1)...]
+      let parameter = (rest.count > 1 ? rest.dropFirst() : rest).joined(separator: ".")
       segments.removeSubrange(at...)
       role = .replacement(parameter: parameter)
     } else {
@@ -100,7 +102,7 @@ struct TensorKey: Equatable {
     for leaf in leaves {
       let parts = leaf.split(separator: ".").map(String.init)
       let count: Int
-      if segments.count > parts.count, segments.suffix(parts.count).elementsEqual(parts) {
+      if segments.suffix(parts.count).elementsEqual(parts) {
         count = parts.count
       } else if segments.count > parts.count + 1 {
         var named = Array(segments.suffix(parts.count + 1))

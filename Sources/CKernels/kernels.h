@@ -3,6 +3,7 @@
 #ifndef CKERNELS_KERNELS_H
 #define CKERNELS_KERNELS_H
 
+#include "include/compare.h"
 #include "include/cpu.h"
 #include "include/elements.h"
 #include "include/merge.h"
@@ -33,6 +34,9 @@ typedef struct {
   void (*axpy)(float a, const float *x, float *y, size_t count);
   void (*scale)(float a, float *x, size_t count);
   void (*add_squares)(const float *x, double *sums, size_t count);
+
+  void (*compare)(const float *a, const float *b, size_t count, ck_comparison *result);
+  uint32_t (*largest_distance)(ck_element element, const void *a, const void *b, size_t count);
 } ck_kernels;
 
 extern const ck_kernels *const ck_kernels_portable;

@@ -3,6 +3,7 @@
 #include "scalar.h"
 
 #define CK_TARGET
+#include "compare_loops.h"
 #include "vector_loops.h"
 
 #pragma STDC FP_CONTRACT OFF
@@ -120,6 +121,8 @@ static const ck_kernels kernels = {
     .axpy = axpy,
     .scale = scale,
     .add_squares = add_squares,
+    .compare = compare,
+    .largest_distance = largest_distance,
 };
 
 const ck_kernels *const ck_kernels_portable = &kernels;

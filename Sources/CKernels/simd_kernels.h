@@ -1,6 +1,7 @@
 // The kernels of a path, over the vocabulary of one of the simd_*.h files, which is included before.
 // Defines a static table `kernels`.
 #include "kernels.h"
+#include "compare_loops.h"
 #include "vector_loops.h"
 
 #pragma STDC FP_CONTRACT OFF
@@ -246,4 +247,6 @@ static const ck_kernels kernels = {
     .axpy = axpy,
     .scale = scale,
     .add_squares = add_squares,
+    .compare = compare,
+    .largest_distance = largest_distance,
 };

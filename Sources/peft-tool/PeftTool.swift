@@ -14,18 +14,26 @@ struct PeftTool: ParsableCommand {
       """,
     version: ToolVersion.current,
     subcommands: [
-      MergeCommand.self, UnmergeCommand.self, InspectCommand.self, VerifyCommand.self,
-      ConvertCommand.self,
+      MergeCommand.self, UnmergeCommand.self, InspectCommand.self, EstimateCommand.self,
+      DiffCommand.self, ExtractCommand.self, CombineCommand.self, ConvertCommand.self,
+      QuantizeCommand.self, DequantizeCommand.self, VerifyCommand.self, MethodsCommand.self,
     ])
 
   static func main() {
     Interruption.handle()
+    OpenFiles.raiseLimit()
+    var command: any ParsableCommand
     do {
-      var command = try parseAsRoot()
+      command = try parseAsRoot()
+    } catch {
+      exit(withError: error)
+    }
+    do {
       try command.run()
     } catch let error as ExitCode {
       exit(withError: error)
-    } catch let error where Failure.isParsing(error) {
+    } catch let error where exitCode(for: error) == .success {
+      // A request for help, which the parser answers by a command of its own.
       exit(withError: error)
     } catch {
       Failure(error).report(json: CommandLine.arguments.contains("--json"))

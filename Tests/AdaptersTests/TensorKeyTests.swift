@@ -53,6 +53,8 @@ import Testing
     #expect(bias.nesting == 1)
     let live = key("base_model.model.score.modules_to_save.default.weight")
     #expect(live.module == "score" && live.role == .replacement(parameter: "weight"))
+    let stripped = key("base_model.model.score.modules_to_save.bias")
+    #expect(stripped.module == "score" && stripped.role == .replacement(parameter: "bias"))
     #expect(key("base_model.model.score.original_module.weight").role == .frozenOriginal)
     let rows = key("base_model.model.embed_tokens.token_adapter.trainable_tokens_delta")
     #expect(rows.module == "embed_tokens" && rows.role == .tokenRows)

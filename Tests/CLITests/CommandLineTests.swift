@@ -162,6 +162,17 @@ private let lora = Tool.fixtures + "/llama/lora"
       arguments: ["merge", base, lora, "OUT.safetensors"], status: 73, code: "output",
       says: "must be a folder"),
     Case(
+      arguments: ["convert", Tool.fixtures + "/llama/1lora", "OUT", "--to", "lora"], status: 64,
+      code: "needs_base",
+      says: "1LoRA does not say the size of model.layers.0.self_attn.q_proj; add --base MODEL\n"),
+    Case(
+      arguments: [
+        "convert", Tool.fixtures + "/llama/mora_fork_6", "OUT", "--to", "lora", "--base", base,
+      ], status: 65, code: "no_equivalent", says: "its change has full rank; "),
+    Case(
+      arguments: ["convert", base + "/model-00001-of-00003.safetensors", "OUT"], status: 65,
+      code: "unknown_naming", says: "follow none of the schemes looked for: kohya (lora_unet_"),
+    Case(
       arguments: ["inspect", "/nowhere"], status: 66, code: "not_found",
       says: "error: there is no /nowhere\n"),
   ]
@@ -235,6 +246,18 @@ private let lora = Tool.fixtures + "/llama/lora"
     for key in ["name", "dtype", "shape", "file", "offset", "bytes"] { #expect(first[key] != nil) }
   }
 
+  @Test func advice() throws {
+    let adapter = Tool.fixtures + "/llama/1lora"
+    let json = try #require(Tool.run("inspect", adapter, "--for", "vllm", "--json").json)
+    let first = try #require(json["advice"]?.array?.first)
+    #expect(first["consumer"]?.string == "vllm" && first["effect"]?.string == "refused")
+    #expect(
+      first["command"]?.string == "peft-tool convert \(adapter) OUT --to lora --base BASE")
+    #expect(first["reason"]?.string == "the method, 1LoRA")
+    let fine = try Tool.run("inspect", lora, "--for", "vllm")
+    #expect(fine.status == 0 && fine.output.hasSuffix("  vllm takes it as it is\n"))
+  }
+
   @Test func wrongBaseIsUnsound() throws {
     let result = try Tool.run("inspect", Tool.fixtures + "/bert/lora", "--base", base, "--json")
     #expect(result.status == 1)
@@ -269,12 +292,17 @@ private let lora = Tool.fixtures + "/llama/lora"
   }
 
   /// The interface, letter by letter: `Tests/CLITests/Help/<command>.txt`.
-  @Test(arguments: ["merge", "inspect", "verify", "convert"])
+  static let folder = URL(filePath: #filePath).deletingLastPathComponent().appending(path: "Help")
+
+  /// The interface of every command in the folder.
+  static let commands = ((try? FileSystem.names(in: folder.path)) ?? []).map { $0.dropLast(4) }
+    .map(String.init)
+
+  @Test(arguments: commands)
   func helpOf(_ command: String) throws {
     let result = try Tool.run(command, "--help")
     #expect(result.status == 0)
-    let file = URL(filePath: #filePath).deletingLastPathComponent()
-      .appending(path: "Help/\(command).txt")
+    let file = Self.folder.appending(path: command + ".txt")
     let expected = try String(contentsOf: file, encoding: .utf8)
     let (found, wanted) = (
       result.output.split(separator: "\n", omittingEmptySubsequences: false),
@@ -282,5 +310,16 @@ private let lora = Tool.fixtures + "/llama/lora"
     )
     #expect(found.count == wanted.count)
     for (a, b) in zip(found, wanted) { #expect(a == b) }
+  }
+}
+
+@Suite struct ReadmeTests {
+  /// The table of methods in the README is what the registry says.
+  @Test func methodsTable() throws {
+    let readme = try String(
+      contentsOf: URL(filePath: Tool.fixtures).deletingLastPathComponent()
+        .appending(path: "README.md"), encoding: .utf8)
+    let table = try Tool.run("methods", "--markdown").output
+    #expect(readme.contains("<!-- methods -->\n\(table)<!-- /methods -->"))
   }
 }

@@ -10,7 +10,8 @@ public protocol AdapterMethod: Sendable {
   static var descriptor: MethodDescriptor { get }
 
   /// Whether a module with these tensors, of an adapter whose `peft_type` this method lists, is this
-  /// method's. Several methods share `LORA`; the registry asks them in its order.
+  /// method's. Several methods share `LORA`; the registry asks them in its order, and only where
+  /// there is a choice.
   static func claims(_ shapes: [String: [Int]], settings: MethodSettings) -> Bool
 
   /// What a module of this method holds, from shapes alone: called by `inspect` and by the plan of a
@@ -70,6 +71,8 @@ public struct AdapterContext: Sendable {
   public var shared: [String: AdapterTensor]
   /// Every adapted layer, in the order in which the model registers its modules.
   public var layers: [LayerGeometry]
+  /// What the modules share and draw anew, because the file does not hold it.
+  let drawn = DrawnTensors()
 
   public init(shared: [String: AdapterTensor] = [:], layers: [LayerGeometry] = []) {
     self.shared = shared

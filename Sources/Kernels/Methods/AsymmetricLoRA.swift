@@ -3,7 +3,7 @@
 public struct AsymmetricLoRA: TrainableMethod {
   public static let descriptor = MethodDescriptor(
     title: "Asymmetric LoRA", names: ["asylora-a", "asylora-b"], peftTypes: ["LORA", "LORASYM"],
-    source: "Zhu et al. 2024 (2402.16842), section 4",
+    source: "Zhu et al. 2024 (2402.16842)",
     leaves: ["lora_A.weight", "lora_B.weight"], frozenLeaves: ["lora_E.weight"],
     settings: LoRAFactors.settings + ["frozen_factor"], patterns: LoRAFactors.patterns,
     trainingSettings: LoRAFactors.trainingSettings + ["update_rule"],

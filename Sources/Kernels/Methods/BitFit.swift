@@ -4,7 +4,7 @@ public struct BitFit: TrainableMethod {
 
   public static let descriptor = MethodDescriptor(
     title: "BitFit", names: ["bitfit"], peftTypes: ["BITFIT"],
-    source: "Ben Zaken et al. 2021 (2106.10199), section 3",
+    source: "Ben Zaken et al. 2021 (2106.10199)",
     leaves: leafNames, settings: [],
     remark: "Where the base has no bias, the merged model gets one.")
 

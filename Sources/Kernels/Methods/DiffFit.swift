@@ -7,7 +7,7 @@ public struct DiffFit: TrainableMethod {
 
   public static let descriptor = MethodDescriptor(
     title: "DiffFit", names: ["difffit"], peftTypes: ["DIFFFIT"],
-    source: "Xie et al. 2023 (2304.06648), equation 3, one γ per output feature",
+    source: "Xie et al. 2023 (2304.06648), with one γ per output feature",
     leaves: biasLeaves + scaleLeaves, settings: ["scale"],
     trainingSettings: ["eta_scale", "eta_layers", "eta_exclude"],
     remark: "Where the base has no bias, the merged model gets one.")

@@ -129,6 +129,7 @@ public struct DoRA: TrainableMethod {
 /// DoRA on one linear layer.
 struct DoRALayer<Scalar: TrainingScalar>: AdapterLayer {
   let branch: MagnitudeBranch<Scalar>
+  var scalesBias: Bool { false }
   /// What the file calls m.
   let leaf: String
 

@@ -1,6 +1,6 @@
 /// LoRA and rsLoRA: `W' = W0 + s·B·A`, `s = α/r`, with rsLoRA `s = α/√r`.
 ///
-/// Source: Hu et al. 2021, equation 3; Kalajdzievski 2023, equation 10 (rsLoRA); files as PEFT.
+/// Source: Hu et al. 2021, equation 3; Kalajdzievski 2023 (rsLoRA); files as PEFT.
 public struct LoRA: TrainableMethod {
   public static let descriptor = MethodDescriptor(
     title: "LoRA", names: ["lora", "rslora"], peftTypes: ["LORA"],
@@ -11,7 +11,10 @@ public struct LoRA: TrainableMethod {
     ignoredLeaves: ["lora_velora_embed", "lora_monteclora_sampler."],
     settings: LoRAFactors.settings, patterns: LoRAFactors.patterns,
     trainingSettings: LoRAFactors.trainingSettings,
-    remark: "Embeddings, convolutions, and parameters with or without a stack of experts included.")
+    remark:
+      "Embeddings, convolutions, and parameters with or without a stack of experts included; "
+      + "of embeddings and parameters PEFT rounds the change first."
+  )
 
   private let factors: LoRAFactors
   private let layer: LayerGeometry

@@ -127,7 +127,7 @@ struct LoRAFactors {
       try settings.bool("base_is_residual") != true
     else { return nil }
     switch start {
-    case "corda", "lora_ga", "loftq":
+    case "pissa", "olora", "corda", "lora_ga", "loftq":
       return "init_lora_weights \(start) changed the base in training; the changed base is needed"
     case _ where start.hasPrefix("pissa_niter_"):
       return "init_lora_weights \(start) changed the base by a random SVD; the residual is needed"

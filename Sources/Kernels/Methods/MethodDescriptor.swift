@@ -9,6 +9,9 @@ public struct MethodDescriptor: Sendable {
   public var peftTypes: [String]
   /// Paper and equation, or the place of the format.
   public var source: String
+  /// PEFT rounds the change, or something on the way to it, to the stored type before it adds it. Here
+  /// there is one rounding, so results differ by PEFT's first one.
+  public var roundedTwiceInPEFT: Bool
   /// The trainable tensors of a module, by leaf.
   public var leaves: [String]
   /// Tensors of a module that are stored and not trained: frozen projections, indices, norms.
@@ -33,7 +36,8 @@ public struct MethodDescriptor: Sendable {
   public var remark: String?
 
   public init(
-    title: String, names: [String], peftTypes: [String], source: String, leaves: [String],
+    title: String, names: [String], peftTypes: [String], source: String,
+    roundedTwiceInPEFT: Bool = false, leaves: [String],
     frozenLeaves: [String] = [], ignoredLeaves: [String] = [], sharedTensors: [String] = [],
     trainableShared: [String] = [],
     settings: [String], patterns: [SettingPattern] = [], trainingSettings: [String] = [],
@@ -44,6 +48,7 @@ public struct MethodDescriptor: Sendable {
     self.names = names
     self.peftTypes = peftTypes
     self.source = source
+    self.roundedTwiceInPEFT = roundedTwiceInPEFT
     self.leaves = leaves
     self.frozenLeaves = frozenLeaves
     self.ignoredLeaves = ignoredLeaves

@@ -2,6 +2,11 @@
 public enum MethodRegistry {
   public static let all: [any AdapterMethod.Type] = [
     // Forms of LoRA's files, the special ones first.
+    TrainableTokens.self,
+    MultiheadOutput.self,
+    ResidualInitialization.self,
+    KaSA.self,
+    BdLoRA.self,
     MoRA.self,
     SBoRA.self,
     AsymmetricLoRA.self,
@@ -17,6 +22,48 @@ public enum MethodRegistry {
     Bottleneck.self,
     PrefixTuning.self,
     PromptTuning.self,
+
+    AdaLoRA.self,
+    BEFT.self,
+    BOFT.self,
+    C3A.self,
+    DEFT.self,
+    DeLoRA.self,
+    FRoD.self,
+    FourierFT.self,
+    GLoRA.self,
+    GraLoRA.self,
+    HRA.self,
+    HiRA.self,
+    IA3.self,
+    LoHa.self,
+    LoKr.self,
+    MiSS.self,
+    OFT.self,
+    OSF.self,
+    PEANuT.self,
+    PVeRA.self,
+    RandLoRA.self,
+    RoAd.self,
+    SHiRA.self,
+    SuperTuning.self,
+    TinyLoRA.self,
+    UniLoRA.self,
+    VBLoRA.self,
+    WaveFT.self,
+
+    // Inspected, not merged.
+    AdaMSS.self,
+    AdaptionPrompt.self,
+    Cartridge.self,
+    ContextPromptTuning.self,
+    Lily.self,
+    MultitaskPromptTuning.self,
+    PSOFT.self,
+    PTuning.self,
+    Poly.self,
+    Shadow.self,
+    XLoRA.self,
   ]
 
   /// The methods that a `peft_type` may stand for, in the order of `all`.
@@ -28,6 +75,8 @@ public enum MethodRegistry {
   public static func method(
     peftType: String, shapes: [String: [Int]], settings: MethodSettings
   ) -> (any AdapterMethod.Type)? {
-    methods(peftType: peftType).first { $0.claims(shapes, settings: settings) }
+    let candidates = methods(peftType: peftType)
+    return candidates.count == 1
+      ? candidates[0] : candidates.first { $0.claims(shapes, settings: settings) }
   }
 }

@@ -9,7 +9,7 @@ public struct MoRA: TrainableMethod {
       "mora1", "mora2", "mora3", "mora4", "mora6", "mora-truncation", "mora-decomposition",
     ],
     peftTypes: ["MORA", "LORA"],
-    source: "Jiang et al. 2024 (2405.12130), equations 4 to 9; types 1 to 4 and 6 as its code",
+    source: "Jiang et al. 2024 (2405.12130); types 1 to 4 and 6 as its code numbers them",
     leaves: ["mora_M", "lora_A.weight", "lora_B.weight"],
     settings: ["r", "mora_type", "mora_rank", "use_mora"], patterns: LoRAFactors.patterns,
     trainingSettings: ["lora_alpha", "lora_dropout", "fan_in_fan_out", "init_lora_weights"],
@@ -174,7 +174,7 @@ struct MoRAMaps: Sendable {
       }
   }
 
-  /// cos and sin of `k·10000^(−2j/r')`, blocks × r'/2: the rotation of block k (equation 9).
+  /// cos and sin of `k·10000^(−2j/r')`, blocks × r'/2: the rotation of block k.
   var rotation: (cosines: [Double], sines: [Double]) {
     var result: (cosines: [Double], sines: [Double]) = ([], [])
     guard kind == .six else { return result }
@@ -253,9 +253,8 @@ struct MoRALayer<Scalar: TrainingScalar>: AdapterLayer {
       return
     }
     let angles = maps.rotation
-    let half = maps.rank / 2
     func table(_ values: [Double]) -> FrozenMatrix<Scalar> {
-      FrozenMatrix(values.map { Scalar($0) }, rows: maps.blocks, columns: half)
+      FrozenMatrix(values.map { Scalar($0) }, rows: 1, columns: values.count)
     }
     cosines = table(angles.cosines)
     sines = table(angles.sines)
@@ -268,18 +267,14 @@ struct MoRALayer<Scalar: TrainingScalar>: AdapterLayer {
   var needsInput: Bool { false }
   func keptCount(tokens: Int) -> Int { tokens * maps.blocks * rank }
 
-  /// Rotates every block of `hidden` (tokens·blocks × r'), or rotates it back.
+  /// Rotates every block of `hidden`, or rotates it back.
   private func rotate(_ hidden: MatrixView<Scalar>, back: Bool) {
     guard let cosines, let sines = back ? backSines : sines else { return }
-    let half = rank / 2
+    let tokens = perToken(hidden)
     cosines.withMatrix { cosines in
       sines.withMatrix { sines in
-        for row in 0..<hidden.rows {
-          let values = hidden[row]
-          let block = row % maps.blocks
-          Scalar.rotate(
-            Row(rebasing: values[..<half]), Row(rebasing: values[half...]),
-            cosines: cosines[block], sines: sines[block])
+        for token in 0..<tokens.rows {
+          Scalar.rotate(tokens[token], half: rank / 2, cosines: cosines[0], sines: sines[0])
         }
       }
     }

@@ -4,7 +4,7 @@
 public struct OneLoRA: TrainableMethod {
   public static let descriptor = MethodDescriptor(
     title: "1LoRA", names: ["1lora"], peftTypes: ["ONELORA"],
-    source: "1LoRA: Summation Compression for Very Low-Rank Adaptation (2503.08333), equation 2",
+    source: "1LoRA: Summation Compression for Very Low-Rank Adaptation (2503.08333), equation 1",
     leaves: ["onelora_b", "b", "onelora_a", "bitfit_bias", "difffit_scale"],
     ignoredLeaves: ["linear.weight", "linear.bias"],
     settings: ["compression", "train_bias", "train_scale", "train_norms"],

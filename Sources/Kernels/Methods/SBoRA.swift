@@ -5,7 +5,7 @@
 public struct SBoRA: TrainableMethod {
   public static let descriptor = MethodDescriptor(
     title: "SBoRA", names: ["sbora-fa", "sbora-fb"], peftTypes: ["SBORA", "LORA"],
-    source: "Po et al. 2024 (2407.05413), equations 5 to 8",
+    source: "Po et al. 2024 (2407.05413)",
     leaves: ["sbora_A", "sbora_B", "lora_A.weight", "lora_B.weight"],
     frozenLeaves: ["sbora_index", "lora_A", "lora_B"],
     settings: ["r", "variant", "adapter_name", "lora_alpha"], patterns: LoRAFactors.patterns,

@@ -46,6 +46,10 @@ public protocol WeightUpdate: Sendable {
   /// The same update on the transposed matrix, for weights stored `in × out`; nil where that has no
   /// direct form (the whole matrix is then transposed in memory).
   func transposed() -> (any WeightUpdate)?
+
+  /// The update that leads from W' back to W, up to rounding; nil where there is none, or where it
+  /// cannot be known without the base.
+  func inverse() -> (any WeightUpdate)?
 }
 
 /// How W' depends on W.
@@ -140,12 +144,20 @@ extension WeightUpdate {
   public func prepared(reading base: any RowSource) throws -> any WeightUpdate { self }
   public var lowRank: LowRankFactors? { nil }
   public func transposed() -> (any WeightUpdate)? { nil }
+
+  public func inverse() -> (any WeightUpdate)? {
+    form == .additive ? OppositeUpdate(of: self) : nil
+  }
 }
 
 /// What one adapter does to one bias vector.
 public protocol BiasUpdate: Sendable {
   /// Turns the bias into the merged bias, in place. `weight` reads the layer's untouched W0.
   func apply(to bias: inout [Float], weight: any RowSource) throws
+
+  /// The update that leads from bias' back to the bias, up to rounding; nil where there is none, or
+  /// where it cannot be known without the base.
+  func inverse() -> (any BiasUpdate)?
 
   /// Takes `weight` times the change back, up to rounding.
   ///
@@ -154,5 +166,6 @@ public protocol BiasUpdate: Sendable {
 }
 
 extension BiasUpdate {
+  public func inverse() -> (any BiasUpdate)? { nil }
   public func reverse(on bias: inout [Float], weight: Float) -> Bool { false }
 }

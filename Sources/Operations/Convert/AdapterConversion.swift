@@ -2,7 +2,7 @@ import Adapters
 import Kernels
 import Safetensors
 
-/// Writes an adapter in another form, every tensor bit for bit.
+/// Writes an adapter in another form: bit for bit where both can say the same.
 public struct AdapterConversion: Sendable {
   /// The forms that an adapter can be written in.
   public enum Target: String, Sendable, CaseIterable {
@@ -10,97 +10,113 @@ public struct AdapterConversion: Sendable {
     case folder
     /// One file (spec/adapter-container.md).
     case container
+    /// A PEFT folder of plain LoRA, whatever the method was.
+    case lora
+    /// One file with the names of sd-scripts.
+    case kohya
+    /// One file with the names of diffusers.
+    case diffusers
+    /// A folder as mlx-lm reads it.
+    case mlx
   }
 
-  public let input: AdapterFile
-  public let output: String
-  public let target: Target
-  /// The base whose fingerprint the container will name.
-  public let base: String?
-  public let replacing: Bool
+  public struct Report: Sendable {
+    public let target: Target
+    public let tensors: Int
+    /// Bytes of the tensors.
+    public let bytes: Int
+  }
 
+  private let source: AdapterSource
+  private let output: String
+  private let target: Target
+  private let base: String?
+  private let prefix: String?
+  private let isUniform: Bool
+  private let replacing: Bool
+
+  /// - Parameters:
+  ///   - target: nil for a container where `output` ends so, otherwise a folder.
+  ///   - base: the base: its fingerprint goes into a container, its layers tell names and shapes that
+  ///     the adapter's file does not say.
+  ///   - prefix: what the names of kohya (`lora_unet`) and diffusers (`unet`) begin with.
+  ///   - isUniform: LoRA with one rank and one α for all modules.
   public init(
-    input: String, output: String, target: Target?, base: String? = nil, replacing: Bool = false
+    input: String, output: String, target: Target?, base: String? = nil, prefix: String? = nil,
+    isUniform: Bool = false, replacing: Bool = false
   ) throws {
-    self.input = try AdapterFile(path: input)
+    source = try AdapterSource(path: input)
     self.output = output
     self.target = target ?? (output.hasSuffix(".safetensors") ? .container : .folder)
     self.base = base
+    self.prefix = prefix
+    self.isUniform = isUniform
     self.replacing = replacing
   }
 
-  /// Writes the output; returns its tensors' bytes.
-  public func run() throws -> Int {
+  /// Writes the output.
+  public func run() throws -> Report {
+    let draft = try self.draft()
     switch target {
-    case .container: try writeContainer()
-    case .folder: try writeFolder()
+    case .container:
+      try draft.writeContainer(output, base: try fingerprint(), replacing: replacing)
+    case .folder, .lora:
+      try draft.writeFolder(output, weights: AdapterFile.weightsName, replacing: replacing)
+    case .mlx: try draft.writeFolder(output, weights: MLX.weightsName, replacing: replacing)
+    case .kohya, .diffusers: try draft.writeFile(output, replacing: replacing)
     }
-    return input.weights.header.tensors.reduce(0) { $0 + $1.byteCount }
+    return Report(
+      target: target, tensors: draft.tensors.count,
+      bytes: try draft.tensors.reduce(0) { try $0 + $1.dtype.byteCount(of: $1.shape) })
   }
 
-  private func writeContainer() throws {
-    var checksums: [String: UInt32] = [:]
-    for tensor in input.weights.header.tensors {
-      let crc = try CRC32.of(
-        input.weights.file, range: input.weights.absoluteRange(of: tensor))
-      if let stated = input.container?.checksums[tensor.name], stated != crc {
-        throw AdapterError.checksum(
-          path: input.path, tensor: tensor.name, stated: stated, found: crc)
+  private func draft() throws -> AdapterDraft {
+    switch target {
+    case .folder, .container:
+      switch source {
+      case .peft(let file): return try copy(file)
+      case .oneLoRAListing(let file, let modules):
+        return OneLoRAListing.draft(file, modules: modules)
+      case .kohya, .diffusers, .mlx: return try lowRank().peftDraft()
       }
-      checksums[tensor.name] = crc
+    case .lora:
+      let adapter = try lowRank()
+      return try (isUniform ? adapter.uniform(target: target.rawValue) : adapter).peftDraft()
+    case .kohya: return try Kohya.draft(lowRank(), prefix: prefix)
+    case .diffusers: return try Diffusers.draft(lowRank(), prefix: prefix)
+    case .mlx: return try MLX.draft(lowRank())
     }
-    var other = input.container?.other ?? input.weights.header.metadata ?? [:]
-    other["format"] = nil
-    let metadata = ContainerMetadata(
-      config: try configBytes(),
-      base: try base.map { try Fingerprint(of: Checkpoint(path: $0)) } ?? input.container?.base,
-      checksums: checksums, other: other)
-    let file = try AtomicOutput(.file, at: output, replacing: replacing)
-    try write(to: file.temporaryPath, metadata: metadata.entries)
-    try file.commit()
   }
 
-  private func writeFolder() throws {
-    let folder = try AtomicOutput(.folder, at: output, replacing: replacing)
-    let config = try OutputFile(
-      path: FileSystem.join(folder.temporaryPath, AdapterFile.configName))
-    try config.write(try configBytes(), at: 0)
-    try config.close()
-    var metadata = (input.container?.other ?? input.weights.header.metadata ?? [:])
-      .map { (key: $0.key, value: $0.value) }
-    if !metadata.contains(where: { $0.key == "format" }) {
-      metadata.append((key: "format", value: "pt"))
+  /// The input as plain LoRA.
+  private func lowRank() throws -> LowRankAdapter {
+    switch source {
+    case .peft(let file): return try LowRankAdapter(file, base: base, target: target.rawValue)
+    case .kohya(let file): return try Kohya.read(file, base: base, prefix: prefix)
+    case .diffusers(let file): return try Diffusers.read(file, prefix: prefix)
+    case .mlx(let file, let config, let configPath):
+      return try MLX.read(file, config: config, configPath: configPath)
+    case .oneLoRAListing(let file, _):
+      throw ConversionError.noEquivalent(
+        path: file.path, module: nil, target: target.rawValue,
+        reason: "it is a whole model; convert it to a folder first, and that")
     }
-    try write(
-      to: FileSystem.join(folder.temporaryPath, AdapterFile.weightsName), metadata: metadata)
-    try folder.commit()
   }
 
-  /// The bytes of `adapter_config.json`.
-  private func configBytes() throws -> [UInt8] {
-    try input.container?.config ?? InputFile(path: input.config.path).readAll()
+  /// A PEFT adapter as it is: the bytes of its configuration and of every tensor.
+  private func copy(_ file: AdapterFile) throws -> AdapterDraft {
+    AdapterDraft(
+      config: try file.container?.config ?? InputFile(path: file.config.path).readAll(),
+      tensors: file.weights.header.tensors.map {
+        DraftTensor($0, of: file.weights, stated: file.container?.checksums[$0.name])
+      },
+      metadata: file.container?.other ?? file.weights.header.metadata ?? [:])
   }
 
-  private func write(to path: String, metadata: [(key: String, value: String)]) throws {
-    let tensors = input.weights.header.tensors
-    let layout = try SafetensorsLayout(
-      tensors: tensors.map { ($0.name, $0.dtype, $0.shape) }, metadata: metadata)
-    let sources = Dictionary(
-      tensors.map { tensor in
-        (
-          tensor.name,
-          CopiedTensor(
-            file: input.weights.file,
-            offset: input.weights.absoluteRange(of: tensor).lowerBound)
-        )
-      }, uniquingKeysWith: { first, _ in first })
-    let shard = OutputPlan.Shard(
-      name: FileSystem.name(of: path), layout: layout,
-      sources: layout.tensors.compactMap { sources[$0.name] })
-    _ = try OutputExecutor(
-      plan: OutputPlan(shards: [shard]), folder: FileSystem.parent(of: path), threads: 1,
-      progress: nil
-    ).run()
+  private func fingerprint() throws -> Fingerprint? {
+    if let base { return try Fingerprint(of: Checkpoint(path: base)) }
+    if case .peft(let file) = source { return file.container?.base }
+    return nil
   }
 }
 

@@ -36,6 +36,8 @@ public struct AdapterInspection: Sendable {
     /// Parameters of base and adapter together.
     public let allParameters: Int
     public let unmatched: [AdapterError.Unmatched]
+    /// Modules that the configuration targets and that the adapter has no tensors for.
+    public let untouchedTargets: [String]
 
     /// Of `trainable`, in per cent of all.
     public func percent(_ trainable: Int) -> Double {
@@ -57,13 +59,16 @@ public struct AdapterInspection: Sendable {
     var fit: Fit?
     var layers: [String: LayerGeometry] = [:]
     if let base {
-      let model = try BaseModel(path: base)
+      let stored = try BaseModel(path: base)
+      let model = try stored.quantized()?.unpacked ?? stored
       var unmatched: [AdapterError.Unmatched] = []
+      var untouched: [String] = []
       switch Result(catching: { () throws(AdapterError) in
         try contents.bind(to: model, allowUnused: true)
       }) {
       case .success(let binding):
         unmatched = binding.unused
+        untouched = binding.untouchedTargets
         for module in binding.modules where module.expert == nil {
           layers[module.module.path] = module.layer
         }
@@ -76,7 +81,8 @@ public struct AdapterInspection: Sendable {
       }
       let parameters = model.tensors.reduce(0) { $0 + $1.shape.reduce(1, *) }
       fit = Fit(
-        allParameters: parameters + Self.adapterParameters(contents), unmatched: unmatched)
+        allParameters: parameters + Self.adapterParameters(contents), unmatched: unmatched,
+        untouchedTargets: untouched)
     }
 
     var modules: [Module] = []

@@ -23,6 +23,8 @@ public struct ModelInspection: Sendable {
   public let quantization: String?
   public let modelType: String?
   public let problems: [CheckpointProblem]
+  /// What is wrong with quantized weights.
+  public let weightProblems: [QuantizedProblem]
 
   /// Reads the headers of the model at `path`; contradictions between files become problems.
   public init(path: String) throws {
@@ -45,26 +47,26 @@ public struct ModelInspection: Sendable {
       }
       return count > 0 ? (dtype, count) : nil
     }
-    let config = try? BaseModel(path: path).config
-    modelType = config?["model_type"]?.string
-    quantization = Self.quantization(config?["quantization_config"], tensors: tensors)
+    let base = try? BaseModel(path: path)
+    modelType = base?.modelType
+    quantization = base.flatMap(Self.quantization(of:))
     problems = checkpoint.problems
+    weightProblems = try base.map { try QuantizedModel($0).problems } ?? []
   }
 
   public var parameters: Int { elements.reduce(0) { $0 + $1.count } }
   public var bytes: Int { tensors.reduce(0) { $0 + $1.bytes } }
   /// Whether nothing about the files is contradictory.
-  public var isSound: Bool { !problems.contains(where: \.isFatal) }
+  public var isSound: Bool { !problems.contains(where: \.isFatal) && weightProblems.isEmpty }
 
-  private static func quantization(_ config: JSONValue?, tensors: [Tensor]) -> String? {
-    if tensors.contains(where: { $0.name.hasSuffix("quant_state.bitsandbytes__nf4") }) {
-      return "bitsandbytes nf4"
+  /// The method by which the model is quantized; nil for none.
+  static func quantization(of base: BaseModel) -> String? {
+    for type in QuantizedWeightReader.types
+    where base.tensors.contains(where: { $0.name.hasSuffix("quant_state.bitsandbytes__" + type) }) {
+      return "bitsandbytes " + type
     }
-    if tensors.contains(where: { $0.name.hasSuffix("quant_state.bitsandbytes__fp4") }) {
-      return "bitsandbytes fp4"
-    }
-    if tensors.contains(where: { $0.name.hasSuffix(".SCB") }) { return "bitsandbytes int8" }
-    guard let config, !config.isNull else { return nil }
+    if base.tensors.contains(where: { $0.name.hasSuffix(".SCB") }) { return "bitsandbytes int8" }
+    guard let config = base.config?["quantization_config"], !config.isNull else { return nil }
     return config["quant_method"]?.string ?? "unknown"
   }
 }

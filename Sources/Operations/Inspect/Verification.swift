@@ -7,6 +7,7 @@ public struct Verification: Sendable {
   /// Something that is not as it should be.
   public enum Problem: Sendable, Equatable {
     case checkpoint(CheckpointProblem)
+    case quantized(QuantizedProblem)
     case adapter(AdapterProblem)
     /// The base is not the one that the container names.
     case base(stated: Fingerprint, found: Fingerprint)
@@ -49,6 +50,9 @@ public struct Verification: Sendable {
     } else {
       let checkpoint = try Checkpoint(path: path, tolerant: true)
       problems = checkpoint.problems.map(Problem.checkpoint)
+      if let base = try? BaseModel(path: path) {
+        problems += try QuantizedModel(base).problems.map(Problem.quantized)
+      }
       checked = checkpoint.tensors.count
       let found = try Fingerprint(of: checkpoint)
       fingerprint = found

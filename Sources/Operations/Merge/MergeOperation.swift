@@ -8,6 +8,8 @@ public struct MergeOperation: Sendable {
 
   /// A tensor that keeps less of its change than this is worth a warning.
   public static let lowRetention = 0.9
+  /// A quantized tensor that keeps less than this has lost its change.
+  public static let lostRetention = 0.5
 
   public init(_ plan: MergePlan) {
     self.plan = plan
@@ -62,11 +64,15 @@ public struct MergeOperation: Sendable {
     let elements = Dictionary(
       plan.merged.map { ($0.name, $0.shape.rows * $0.shape.columns) },
       uniquingKeysWith: { first, _ in first })
+    let quantized = Dictionary(
+      plan.layers.map { ($0.name, $0.losses.kept.retention) },
+      uniquingKeysWith: { first, _ in first })
     return reports.sorted { NaturalOrder.precedes($0.tensor, $1.tensor) }.map { report in
       let statistics = report.statistics
       return MergeReport.Change(
         tensor: report.tensor, deltaNorm: statistics.deltaSquared.squareRoot(),
-        weightNorm: statistics.weightSquared.squareRoot(), retention: statistics.retention,
+        weightNorm: statistics.weightSquared.squareRoot(),
+        retention: quantized[report.tensor] ?? statistics.retention,
         changed: statistics.changed, overflowed: statistics.overflowed,
         elements: elements[report.tensor] ?? 0)
     }
@@ -75,6 +81,7 @@ public struct MergeOperation: Sendable {
   private func check(
     _ changes: [MergeReport.Change], _ warnings: inout [MergeWarning]
   ) throws {
+    let quantized = Set(plan.layers.map(\.name))
     for change in changes {
       if change.overflowed > 0 {
         warnings.append(.overflow(tensor: change.tensor, elements: change.overflowed))
@@ -84,7 +91,9 @@ public struct MergeOperation: Sendable {
         throw MergeError.retention(
           tensor: change.tensor, retention: retention, minimum: minimum)
       }
-      if retention < Self.lowRetention {
+      if retention < Self.lostRetention, quantized.contains(change.tensor) {
+        warnings.append(.lostInQuantization(tensor: change.tensor, retention: retention))
+      } else if retention < Self.lowRetention {
         warnings.append(.lowRetention(tensor: change.tensor, retention: retention))
       }
     }
@@ -100,7 +109,11 @@ public struct MergeOperation: Sendable {
       binding.contents.file.container?.base.map { (adapter.path, $0) }
     }
     guard !stated.isEmpty else { return }
-    let found = try baseFingerprint(checksums, reports)
+    var found = try baseFingerprint(checksums, reports)
+    if plan.request.baseWeights != nil, stated.contains(where: { $0.1 != found }) {
+      // The adapter may name the quantized model that it was trained on.
+      found = try Fingerprint(of: Checkpoint(path: plan.request.base))
+    }
     for (adapter, fingerprint) in stated where fingerprint != found {
       guard plan.request.allowsOtherBase else {
         throw MergeError.otherBase(adapter: adapter, stated: fingerprint, found: found)
@@ -157,8 +170,8 @@ public struct MergeOperation: Sendable {
       try ModelFolder.copyFile(from: file.path, to: FileSystem.join(folder, file.name))
       written.insert(file.name)
     }
-    if FileSystem.isFolder(plan.request.base) {
-      try ModelFolder.copyCompanions(from: plan.request.base, to: folder, except: written)
+    if FileSystem.isFolder(plan.request.weights) {
+      try ModelFolder.copyCompanions(from: plan.request.weights, to: folder, except: written)
     }
   }
 

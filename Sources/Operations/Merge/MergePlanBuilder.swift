@@ -19,6 +19,10 @@ struct MergePlanBuilder {
   let request: MergeRequest
   let base: BaseModel
   let bindings: [AdapterBinding]
+  /// The base as it is stored, where that is quantized.
+  private let quantized: QuantizedModel?
+  private let quantization: MergedQuantization?
+  private let transposed = TransposedCache()
   private let loaders: [AdapterLoader]
   private var edits: [String: Edit] = [:]
   /// Names of edited tensors in the order in which they were met.
@@ -32,12 +36,15 @@ struct MergePlanBuilder {
 
   init(
     request: MergeRequest, base: BaseModel, bindings: [AdapterBinding],
-    undoStore: ChunkStore? = nil
+    undoStore: ChunkStore? = nil, quantized: QuantizedModel? = nil,
+    quantization: MergedQuantization? = nil
   ) {
     self.request = request
     self.base = base
     self.bindings = bindings
     self.undoStore = undoStore
+    self.quantized = quantized
+    self.quantization = quantization
     loaders = bindings.map(AdapterLoader.init)
   }
 
@@ -106,7 +113,7 @@ struct MergePlanBuilder {
       edit.replacedBy.append(path)
       edit.shape = tensor.shape
       if sameShape, !bound.replacement.wrapped {
-        edit.changes.append(.replacement(source, weight: weight))
+        edit.changes.append(.replacement(source, element: element, weight: weight))
       } else {
         // New rows, new heads, and the base that a wrapped layer was trained on: what W0 is.
         edit.source = source
@@ -135,12 +142,12 @@ struct MergePlanBuilder {
     guard module.summary.changesBias, let bias = module.bias else { return }
     let tensor = base.tensor(bias)
     let shape = tensor?.shape ?? [module.layer.outFeatures]
-    let rows = stored(module.source)
+    let decoded = decodedRows(module.source)
     let change = TensorChange.bias(
       module, adapter: adapter, weight: weight,
       layerWeight: FloatRows(
-        stored: rows, shape: MergedTensor.Shape(module.source.shape),
-        element: module.layer.element))
+        stored: decoded ?? stored(module.source), shape: MergedTensor.Shape(module.source.shape),
+        element: decoded == nil ? module.layer.element : .f32))
     let dtype = tensor?.dtype ?? module.source.dtype
     try edit(bias, base: tensor, dtype: dtype, shape: shape) { edit in
       if tensor == nil {
@@ -174,6 +181,11 @@ struct MergePlanBuilder {
       rowBytes: MergedTensor.Shape(tensor.shape, isStack: isStack).columns * elementSize)
   }
 
+  /// The rows of a quantized base tensor, in f32; nil for one that is not.
+  private func decodedRows(_ tensor: BaseModel.Tensor) -> (any StoredRows)? {
+    quantized?.weight(tensor.info.name).map { DequantizedRows(weight: $0, cache: transposed) }
+  }
+
   /// Every tensor of the output, shard by shard.
   mutating func plannedTensors() throws -> [[PlannedTensor]] {
     var shards = [[PlannedTensor]](repeating: [], count: base.checkpoint.shards.count)
@@ -198,6 +210,13 @@ struct MergePlanBuilder {
   }
 
   private func copied(_ tensor: BaseModel.Tensor, as name: String) -> PlannedTensor {
+    if let quantized, quantized.weight(tensor.info.name) != nil {
+      // What is quantized anew is decoded to f32, and rounded no more.
+      let element = quantization?.quantizes(name) ?? false ? .f32 : request.element
+      let planned = PlannedTensor(unpacking: tensor, of: quantized, as: element)
+      return PlannedTensor(
+        name: name, dtype: planned.dtype, shape: planned.shape, source: planned.source)
+    }
     let rows = stored(tensor)
     if let wanted = request.element, let own = ElementType(tensor.dtype), wanted != own {
       return PlannedTensor(
@@ -222,11 +241,15 @@ struct MergePlanBuilder {
     let zeros = ZeroRows(rowBytes: shape.columns * element.size)
     let own =
       edit.source ?? edit.base.map { stored($0, isStack: isStack) as any StoredRows } ?? zeros
-    let output = request.element ?? element
+    let decoded = edit.source == nil ? edit.base.flatMap(decodedRows) : nil
+    let output =
+      quantization?.quantizes(name) ?? false ? ElementType.f32 : request.element ?? element
     // Where the output has another type, the sum is made in f32 and rounded once to that type.
+    let keepsType = output == element && decoded == nil
     let rows: any StoredRows =
-      output == element
-      ? own : ConvertedRows(rows: own, from: element, to: .f32, columns: shape.columns)
+      keepsType
+      ? own
+      : decoded ?? ConvertedRows(rows: own, from: element, to: .f32, columns: shape.columns)
     let isOwnBase = rows is FileRows && edit.source == nil
     // A tensor that is replaced tells nothing of what it was.
     let recorder =
@@ -234,7 +257,7 @@ struct MergePlanBuilder {
       ? undoStore.map { TensorRecorder(name: name, shape: shape, element: element, store: $0) }
       : nil
     let tensor = MergedTensor(
-      name: name, shape: shape, element: output == element ? element : .f32, output: output,
+      name: name, shape: shape, element: keepsType ? element : .f32, output: output,
       base: rows, changes: edit.changes, loaders: loaders,
       checksBase: recorder != nil || checksBase && isOwnBase && edit.base?.name == name,
       recorder: recorder)
@@ -263,6 +286,11 @@ struct MergePlanBuilder {
     }
     if createsBias.contains(where: { $0.contains("mlp") }), json["mlp_bias"] != nil {
       config.set("mlp_bias", to: true)
+    }
+    if let quantization {
+      config.set(QuantizationConfig.key, to: quantization.config)
+    } else if quantized != nil {
+      config.remove(QuantizationConfig.key)
     }
     if let element = request.element { config.setElementType(element) }
     return config

@@ -28,18 +28,30 @@ public struct MergeRequest: Sendable {
   public var threads: Int
   /// Replace an existing output.
   public var replacing = false
+  /// Refuse adapters whose regions overlap, where the method promises that they do not.
+  public var isStrict = false
   /// List adapter tensors that match nothing instead of refusing them.
   public var allowsUnused = false
   /// Go on when the base is not the one that the adapter's container names.
   public var allowsOtherBase = false
   /// Give the output head a tensor of its own wherever only one use of a tied embedding is adapted.
   public var unties = false
+  /// The base is what the adapter's start (PiSSA, OLoRA, CorDA, LoRA-GA, LoftQ) has left of the
+  /// original one.
+  public var baseIsResidual = false
   /// Settings to pass over although they are not known and might change the numbers.
   public var ignoredSettings: Set<String> = []
+  /// Write the sum quantized; nil for 16 or 32 bits.
+  public var quantization: QuantizationScheme.Kind?
+  /// The model that a quantized `base` was made from: the change is added to its weights instead.
+  public var baseWeights: String?
   /// Fail when a tensor keeps less of its change than this.
   public var minimumRetention: Double?
   /// Leave a record in the output that brings the base back.
   public var recordsUndo = false
+
+  /// The model whose weights the change is added to.
+  var weights: String { baseWeights ?? base }
 
   public init(base: String, adapters: [WeightedAdapter], output: String, threads: Int) {
     self.base = base
@@ -99,10 +111,14 @@ public enum MergeWarning: Sendable, Equatable {
   case overflow(tensor: String, elements: Int)
   /// A tensor kept less than nine tenths of its change.
   case lowRetention(tensor: String, retention: Double)
+  /// A tensor kept less than half of its change, because its quantization is coarser than the change.
+  case lostInQuantization(tensor: String, retention: Double)
   /// The index and the shards of the base disagree in something that does not matter here.
   case checkpoint(CheckpointProblem)
-  /// A fork's file holds the same tensor twice, with different contents.
-  case settingIgnored(adapter: String, name: String)
+  /// Two adapters change the same rows or columns; `shared` is nil where rows cross columns.
+  case overlap(tensor: String, adapters: [String], shared: Int?)
+  /// The configuration targets modules that the adapter has no tensors for.
+  case untouchedTargets(adapter: String, modules: [String])
 }
 
 /// Why a merge is refused.
@@ -115,6 +131,10 @@ public enum MergeError: Error, Sendable {
   case otherBase(adapter: String, stated: Fingerprint, found: Fingerprint)
   /// A tensor kept less of its change than was asked for.
   case retention(tensor: String, retention: Double, minimum: Double)
+  /// Two adapters change the same rows or columns, and that was not to be.
+  case overlap(tensor: String, adapters: [String], shared: Int?)
+  /// An undo record of a merge from or into quantized weights was asked for.
+  case undoOfQuantized
   /// Two adapters replace the same tensor.
   case conflictingReplacements(tensor: String, adapters: [String])
   /// A matrix does not have the shape that the change has.

@@ -53,7 +53,7 @@ final class MergedTensor: TensorSource {
   private var elementRowBytes: Int { shape.columns * element.size }
 
   func open(_ workspace: Workspace) throws {
-    let steps = try changes.map { try $0.loaded(loaders, shape: shape, element: element) }
+    let steps = try changes.map { try $0.loaded(loaders, shape: shape) }
     let rows = WatchedRows(FloatRows(stored: base, shape: shape, element: element))
     let ready = try steps.map { try $0.prepared(reading: rows) }
     let pipeline = MergePipeline(ready, shape: shape, keepsChange: recorder != nil)
@@ -125,6 +125,22 @@ final class MergedTensor: TensorSource {
     let values = workspace.floats(.converted, count: rows.count * shape.columns)
     element.widen(from: UnsafeRawBufferPointer(stored), to: values)
     output.round(from: UnsafeBufferPointer(values), to: target)
+    guard element == .f32 else { return }
+    // What was kept is what the output's type kept.
+    output.widen(from: UnsafeRawBufferPointer(target), to: values)
+    let base = computed.stored.bindMemory(to: Float.self)
+    let changed = stored.bindMemory(to: Float.self)
+    for row in 0..<rows.count {
+      let own = row * shape.columns..<(row + 1) * shape.columns
+      let before = rows.lowerBound - computed.rows.lowerBound + row
+      let kept = KeptChange(
+        original: UnsafeBufferPointer(
+          rebasing: base[before * shape.columns..<(before + 1) * shape.columns]),
+        changed: UnsafeBufferPointer(rebasing: UnsafeBufferPointer(changed)[own]),
+        decoded: UnsafeBufferPointer(rebasing: UnsafeBufferPointer(values)[own]))
+      statistics[row].deltaSquared = kept.wanted
+      statistics[row].keptDotDelta = kept.kept
+    }
   }
 
   /// Stores all rows of a band.

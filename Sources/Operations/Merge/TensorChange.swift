@@ -10,8 +10,8 @@ enum TensorChange: Sendable {
   case bias(BoundModule, adapter: Int, weight: Double, layerWeight: FloatRows)
   /// The tensor's rows `ids` become rows of the adapter's tensor.
   case tokenRows(BoundTokenRows, adapter: Int, weight: Double)
-  /// The tensor becomes the adapter's.
-  case replacement(any StoredRows, weight: Double)
+  /// The tensor becomes the adapter's, whose rows are of type `element`.
+  case replacement(any StoredRows, element: ElementType, weight: Double)
 
   /// The tensor is a bare parameter: a matrix, or a stack of matrices such as a layer's experts.
   var isOnStack: Bool {
@@ -20,12 +20,12 @@ enum TensorChange: Sendable {
 
   /// Nothing of W0 is left in W'.
   var replacesWhole: Bool {
-    if case .replacement(_, weight: 1) = self { true } else { false }
+    if case .replacement(_, _, weight: 1) = self { true } else { false }
   }
 
   /// The change with what it needs of its adapter in memory.
   func loaded(
-    _ loaders: [AdapterLoader], shape: MergedTensor.Shape, element: ElementType
+    _ loaders: [AdapterLoader], shape: MergedTensor.Shape
   ) throws -> MergeStep {
     switch self {
     case .weight(let module, let adapter, let weight):
@@ -40,7 +40,7 @@ enum TensorChange: Sendable {
     case .tokenRows(let bound, let adapter, let weight):
       let values = try loaders[adapter].tensor(bound.rows.tensor).reals
       return .rows(ids: bound.rows.ids, values: values, weight: weight)
-    case .replacement(let rows, let weight):
+    case .replacement(let rows, let element, let weight):
       return .replacement(
         FloatRows(stored: rows, shape: shape, element: element), weight: weight)
     }

@@ -29,6 +29,16 @@ final class Workspace {
     case merged
     /// Rows in the code of an undo record.
     case code
+    /// Elements to be quantized, as stored.
+    case elements
+    /// Their codes.
+    case codes
+    /// Scales of their blocks or rows, in f32.
+    case scales
+    /// What the codes stand for, in f32.
+    case decoded
+    /// The elements before a change, in f32.
+    case original
   }
 
   deinit {

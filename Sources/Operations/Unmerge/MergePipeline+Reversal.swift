@@ -83,7 +83,7 @@ extension MergedTensor {
   func pipelineWithoutBase() throws -> MergePipeline {
     let base = NoRows(rows: shape.rows, columns: shape.columns)
     let steps = try changes.map { change in
-      let step = try change.loaded(loaders, shape: shape, element: element)
+      let step = try change.loaded(loaders, shape: shape)
       // Others are only good for D as they are.
       guard case .update(let update, _) = step, update.dependence == .none else { return step }
       return try step.prepared(reading: base)

@@ -31,7 +31,7 @@ public struct FileError: Error, Equatable, Sendable {
 
   static func notFound(_ path: String) -> FileError { FileError(.open, path: path, errno: ENOENT) }
 
-  static func alreadyExists(_ path: String) -> FileError {
+  public static func alreadyExists(_ path: String) -> FileError {
     FileError(.create, path: path, errno: EEXIST)
   }
 }

@@ -6,8 +6,11 @@ struct ConvertCommand: ParsableCommand {
     commandName: "convert",
     abstract: "Turn an adapter into another format; lossless where both can say the same.",
     discussion: """
-      A PEFT folder becomes one container file and back without losing a bit. The container holds \
-      a CRC-32 of every tensor and, with --base, the fingerprint of the base it belongs to.
+      IN is a PEFT folder, a container, or a file of kohya, diffusers, mlx-lm or 1LoRA's listing; \
+      what it is is found out. A PEFT folder becomes one container file and back without losing a \
+      bit. The container holds a CRC-32 of every tensor and, with --base, the fingerprint of the \
+      base it belongs to. --to lora writes any method with a low-rank change as plain LoRA, which \
+      every version of PEFT and most servers load.
       """)
 
   @Argument(help: ArgumentHelp("The adapter.", valueName: "IN"))
@@ -20,33 +23,53 @@ struct ConvertCommand: ParsableCommand {
     name: .long,
     help: ArgumentHelp(
       "Format of the output; by default container for OUT.safetensors, otherwise folder.",
-      valueName: "folder|container"))
+      valueName: "format"))
   var to: AdapterConversion.Target?
 
   @Option(
     name: .long,
-    help: ArgumentHelp("The base whose fingerprint the container names.", valueName: "MODEL"))
+    help: ArgumentHelp(
+      "The base: a container names its fingerprint; kohya's names and layers whose size the adapter "
+        + "does not say are looked up in it.",
+      valueName: "MODEL"))
   var base: String?
+
+  @Option(
+    name: .long,
+    help: ArgumentHelp(
+      "What names begin with, or which of several models in IN to take: kohya lora_unet, lora_te, "
+        + "...; diffusers unet, transformer, text_encoder, ...",
+      valueName: "name"))
+  var prefix: String?
+
+  @Flag(
+    name: .long,
+    help: "With --to lora: one rank and one alpha for all modules, for readers without patterns.")
+  var uniform = false
 
   @Flag(name: .long, help: "Replace OUT if it exists.")
   var force = false
 
   @OptionGroup var output: OutputOptions
 
+  func validate() throws {
+    if uniform, to != .lora { throw ValidationError("--uniform needs --to lora.") }
+  }
+
   func run() throws {
-    let conversion = try AdapterConversion(
-      input: input, output: out, target: to, base: base, replacing: force)
-    let bytes = try conversion.run()
+    let report = try AdapterConversion(
+      input: input, output: out, target: to, base: base, prefix: prefix, isUniform: uniform,
+      replacing: force
+    ).run()
     if output.json {
       Terminal.putJSON([
-        "output": .string(out), "format": .string(conversion.target.rawValue),
-        "tensors": .int(conversion.input.weights.header.tensors.count),
-        "bytes_written": .int(bytes),
+        "output": .string(out), "format": .string(report.target.rawValue),
+        "tensors": .int(report.tensors), "bytes_written": .int(report.bytes),
       ])
     } else if !output.quiet {
       Terminal.put(
-        "wrote \(out): \(Text.count(conversion.input.weights.header.tensors.count, "tensor")), "
-          + "\(Text.bytes(bytes)), as \(conversion.target.rawValue)")
+        "wrote \(out): \(Text.count(report.tensors, "tensor")), \(Text.bytes(report.bytes)), as "
+          + report.target.rawValue)
     }
   }
 }

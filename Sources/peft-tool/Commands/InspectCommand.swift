@@ -16,6 +16,13 @@ struct InspectCommand: ParsableCommand {
   @Option(name: .long, help: ArgumentHelp("The adapter's base.", valueName: "MODEL"))
   var base: String?
 
+  @Option(
+    name: .customLong("for"),
+    help: ArgumentHelp(
+      "Say what this program would refuse or pass over in the adapter, and what helps.",
+      valueName: "program"))
+  var consumer: Consumer?
+
   @Flag(name: .long, help: "List every tensor.")
   var tensors = false
 
@@ -23,13 +30,19 @@ struct InspectCommand: ParsableCommand {
 
   func run() throws {
     let isSound: Bool
-    if base != nil || Verification.isAdapter(path) {
+    if base != nil || consumer != nil || Verification.isAdapter(path) {
       let inspection = try AdapterInspection(path: path, base: base)
       let rendering = AdapterRendering(inspection: inspection, listsTensors: tensors)
+      let advice = try consumer.map {
+        ConsumerRendering(
+          path: path, base: base, consumer: $0, advice: try ConsumerAdvice.all(path: path, for: $0))
+      }
       if output.json {
-        Terminal.putJSON(rendering.json)
+        var json = rendering.json
+        if let advice { json["advice"] = advice.json }
+        Terminal.putJSON(json)
       } else if !output.quiet {
-        for line in rendering.lines { Terminal.put(line) }
+        for line in rendering.lines + (advice?.lines ?? []) { Terminal.put(line) }
       }
       isSound = inspection.isSound
     } else {
@@ -45,3 +58,5 @@ struct InspectCommand: ParsableCommand {
     if !isSound { throw ExitCode(1) }
   }
 }
+
+extension Consumer: ExpressibleByArgument {}

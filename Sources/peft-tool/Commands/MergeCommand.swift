@@ -25,7 +25,9 @@ struct MergeCommand: ParsableCommand {
   @Flag(name: .customLong("allow-unused"), help: "Go on when adapter tensors match nothing.")
   var allowUnused = false
 
-  @Flag(name: .long, help: "Refuse adapter tensors that match nothing (the default).")
+  @Flag(
+    name: .long, help: "Refuse what would only be reported: adapters whose regions overlap (SBoRA)."
+  )
   var strict = false
 
   @Flag(
@@ -42,6 +44,23 @@ struct MergeCommand: ParsableCommand {
     name: .long,
     help: "Give the output head its own tensor when only the tied input embedding is adapted.")
   var untie = false
+
+  @Flag(
+    name: .customLong("base-is-residual"),
+    help: "The base is what the adapter's start (PiSSA, OLoRA, LoftQ) has left of the original.")
+  var baseIsResidual = false
+
+  @Option(
+    name: .long,
+    help: ArgumentHelp("Write the sum quantized.", valueName: "nf4|fp4|int8"))
+  var quantize: QuantizationScheme.Kind?
+
+  @Option(
+    name: .customLong("base-weights"),
+    help: ArgumentHelp(
+      "The model that a quantized BASE was made from: add the change to its weights.",
+      valueName: "MODEL"))
+  var baseWeights: String?
 
   @Option(
     name: .customLong("min-retention"),
@@ -73,13 +92,17 @@ struct MergeCommand: ParsableCommand {
     request.element = writing.dtype.element
     request.maximumShardSize = writing.maximumShardSize?.bytes
     request.replacing = writing.force
+    request.isStrict = strict
     request.allowsUnused = allowUnused
     request.allowsOtherBase = allowOtherBase
     request.unties = untie
+    request.baseIsResidual = baseIsResidual
     request.ignoredSettings = Set(ignoredSettings)
     request.minimumRetention = minimumRetention
     request.recordsUndo = undo
-    let plan = try MergePlan(request)
+    request.quantization = quantize
+    request.baseWeights = baseWeights
+    let plan = try MergePlan(request, looksAtWeights: !writing.dryRun)
     if writing.dryRun {
       MergeRendering(output: output).show(plan)
       return

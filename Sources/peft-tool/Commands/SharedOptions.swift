@@ -28,7 +28,7 @@ struct WritingOptions: ParsableArguments {
 
   @Option(
     name: .long,
-    help: "Worker threads (default: all cores); never changes a byte of the output.")
+    help: "Worker threads; by default as many as keep cores and disk busy. Never changes a byte.")
   var threads: Int?
 
   @Option(
@@ -53,9 +53,10 @@ struct WritingOptions: ParsableArguments {
   /// forms.
   private static let workerBytes = 16 << 20
 
-  /// Workers that the options allow.
+  /// Workers that the options allow. By default two per core, so that one computes while another waits
+  /// for the disk, and no more than eight, which keeps any disk busy in little memory.
   var workers: Int {
-    let wanted = threads ?? ProcessMemory.coreCount
+    let wanted = threads ?? min(2 * ProcessMemory.coreCount, 8)
     guard let maximumMemory else { return wanted }
     return max(1, min(wanted, maximumMemory.bytes / Self.workerBytes))
   }

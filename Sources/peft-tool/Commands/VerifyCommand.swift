@@ -45,6 +45,7 @@ extension Verification.Problem {
   var sentence: String {
     switch self {
     case .checkpoint(let problem): problem.sentence
+    case .quantized(let problem): problem.sentence
     case .adapter(let problem): problem.sentence
     case .base(let stated, let found):
       "the adapter belongs to a base with fingerprint \(stated), and this one has \(found)"

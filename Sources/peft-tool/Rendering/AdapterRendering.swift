@@ -49,6 +49,11 @@ struct AdapterRendering {
         lines.append(
           "  no match: \(tensor.tensor)" + (tensor.nearest.map { " (nearest: \($0))" } ?? ""))
       }
+      if !fit.untouchedTargets.isEmpty {
+        lines.append(
+          "  targets \(Text.count(fit.untouchedTargets.count, "module")) that it has no tensors for: "
+            + Failure.list(fit.untouchedTargets))
+      }
       lines.append(
         "trainable params: \(Text.grouped(inspection.trainableParameters)) || all params: "
           + "\(Text.grouped(fit.allParameters)) || trainable%: "
@@ -84,6 +89,7 @@ struct AdapterRendering {
       object["all_parameters"] = .int(fit.allParameters)
       object["trainable_percent"] = .double(fit.percent(inspection.trainableParameters))
       object["unmatched"] = .array(fit.unmatched.map { .string($0.tensor) })
+      object["untouched_targets"] = .array(fit.untouchedTargets.map { .string($0) })
     }
     return .object(object)
   }

@@ -130,6 +130,17 @@ extension Failure {
         "\(tensor) keeps \(Text.percent(retention)) of its change, less than the "
           + "\(Text.percent(minimum)) asked for",
         tensor: tensor)
+    case .overlap(let tensor, let adapters, let shared):
+      self.init(
+        "overlap", .wrongData,
+        MergeWarning.overlap(tensor: tensor, adapters: adapters, shared: shared).sentence
+          + "; without --strict it is merged all the same",
+        tensor: tensor)
+    case .undoOfQuantized:
+      self.init(
+        "undo_quantized", .wrongUsage,
+        "there is no undo record for quantized weights: keep the base, or merge into its 16-bit "
+          + "original without --quantize")
     case .conflictingReplacements(let tensor, let adapters):
       self.init(
         "conflict", .wrongData,
@@ -191,8 +202,19 @@ extension MergeWarning {
     case .lowRetention(let tensor, let retention):
       "\(tensor) keeps \(Text.percent(retention)) of its change: it is smaller than the stored type "
         + "can show; --dtype f32 keeps it"
+    case .lostInQuantization(let tensor, let retention):
+      "\(tensor) keeps only \(Text.percent(retention)) of its change: the steps of the quantized codes "
+        + "are larger than the change. Merge without --quantize, or with the 16-bit original as "
+        + "--base-weights"
     case .checkpoint(let problem): problem.sentence
-    case .settingIgnored(let adapter, let name): "\(adapter): the setting \(name) was passed over"
+    case .overlap(let tensor, let adapters, let shared):
+      "\(adapters.joined(separator: " and ")) "
+        + (shared.map { "both change \($0) of the rows or columns" }
+          ?? "change rows and columns that cross")
+        + " of \(tensor): the regions of SBoRA adapters should not meet"
+    case .untouchedTargets(let adapter, let modules):
+      "\(adapter) targets \(Text.count(modules.count, "module")) that it has no tensors for: "
+        + Failure.list(modules)
     }
   }
 }

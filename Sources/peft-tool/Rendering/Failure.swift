@@ -1,5 +1,4 @@
 import Adapters
-import ArgumentParser
 import Kernels
 import Operations
 import Safetensors
@@ -51,18 +50,19 @@ struct Failure {
       case let error as CheckpointError: Failure(checkpoint: error)
       case let error as AdapterError: Failure(adapter: error)
       case let error as MergeError: Failure(merge: error)
+      case let error as DiffError: Failure(diff: error)
+      case let error as ConversionError: Failure(conversion: error)
+      case let error as CombineError: Failure(combine: error)
+      case let error as ExtractError: Failure(extract: error)
+      case let error as EstimateError: Failure(estimate: error)
       case let error as UndoError: Failure(undo: error)
+      case let error as QuantizeError: Failure(quantize: error)
+      case let error as QuantizationError: Failure(quantization: error)
       case let error as MethodError:
         Failure("method", .wrongData, error.clause)
       default:
         Failure("defect", .defect, "an error that should not happen: \(error)")
       }
-  }
-
-  /// Whether ArgumentParser words the error itself: wrong usage, or a request for help.
-  static func isParsing(_ error: any Error) -> Bool {
-    error is CleanExit || error is ValidationError
-      || String(reflecting: type(of: error)).hasPrefix("ArgumentParser.")
   }
 
   /// Prints the error and ends the process.

@@ -69,6 +69,16 @@ struct MergeRendering {
 
   /// Warnings as sentences; many of one kind become one.
   private func shown(_ warnings: [MergeWarning]) -> [String] {
+    let lost = warnings.filter { if case .lostInQuantization = $0 { true } else { false } }
+    if lost.count > 3, !output.verbose {
+      let others = warnings.filter { if case .lostInQuantization = $0 { false } else { true } }
+      return [
+        "THE MERGE IS LARGELY LOST: \(lost.count) tensors keep less than "
+          + "\(Text.percent(MergeOperation.lostRetention)) of their change, because the steps of the "
+          + "quantized codes are larger than the change. Merge without --quantize, or with the "
+          + "16-bit original as --base-weights; --verbose lists them."
+      ] + shown(others)
+    }
     let low = warnings.filter { if case .lowRetention = $0 { true } else { false } }
     guard low.count > 3, !output.verbose else { return warnings.map(\.sentence) }
     let others = warnings.filter { if case .lowRetention = $0 { false } else { true } }

@@ -29,7 +29,7 @@ struct ModelRendering {
       }
       lines += [""] + table.lines + [""]
     }
-    lines += inspection.problems.map { "  problem: " + $0.sentence }
+    lines += problems.map { "  problem: " + $0 }
     lines.append(inspection.isSound ? "  sound" : "  NOT sound")
     return lines
   }
@@ -57,7 +57,11 @@ struct ModelRendering {
       "shards": .int(inspection.shards.count),
       "quantization": inspection.quantization.map(JSONValue.string) ?? .null,
       "sound": .bool(inspection.isSound),
-      "problems": .array(inspection.problems.map { .string($0.sentence) }),
+      "problems": .array(problems.map { .string($0) }),
     ]
+  }
+
+  private var problems: [String] {
+    inspection.problems.map(\.sentence) + inspection.weightProblems.map(\.sentence)
   }
 }

@@ -62,4 +62,16 @@ enum Text {
   static func shape(_ shape: [Int]) -> String {
     "[" + shape.map(String.init).joined(separator: ", ") + "]"
   }
+
+  /// Four significant digits: `0.01235`, `1.235e-07`.
+  static func significant(_ number: Double) -> String {
+    guard number.isFinite, number != 0 else { return fixed(number, 0) }
+    var (mantissa, exponent) = (number.magnitude, 0)
+    while mantissa >= 9.9995 { (mantissa, exponent) = (mantissa / 10, exponent + 1) }
+    while mantissa < 0.99995 { (mantissa, exponent) = (mantissa * 10, exponent - 1) }
+    if (-3..<4).contains(exponent) { return fixed(number, 3 - exponent) }
+    let digits = String(exponent.magnitude)
+    let padded = digits.count < 2 ? "0" + digits : digits
+    return (number < 0 ? "-" : "") + fixed(mantissa, 3) + (exponent < 0 ? "e-" : "e+") + padded
+  }
 }

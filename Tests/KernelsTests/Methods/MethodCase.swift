@@ -40,8 +40,8 @@ struct Bench {
       module: "layer", kind: .linear, shape: [out, columns], hasBias: hasBias)
     weight = Dense(out, columns, numbers.doubles(out * columns))
     bias = hasBias ? numbers.doubles(out) : nil
-    input = Dense(3, columns, numbers.doubles(3 * columns))
-    gradient = Dense(3, out, numbers.doubles(3 * out))
+    input = Dense(2, columns, numbers.doubles(2 * columns))
+    gradient = Dense(2, out, numbers.doubles(2 * out))
     let settings = MethodSettings(test.settings)
     var tensors: [String: AdapterTensor] = [:]
     for tensor in try test.method.tensors(layer: layer, settings: settings) {
@@ -111,10 +111,12 @@ final class TrainingRun<Scalar: TrainingScalar> {
     return output.values.map { Double($0) }
   }
 
-  /// Gradients of Σ Y∘G with respect to the parameters and X.
-  func gradients(dropout: DropoutMask? = nil) -> (parameters: [Double], input: [Double]) {
+  /// Gradients of Σ Y∘G with respect to the parameters and X; G is the bench's own by default.
+  func gradients(
+    of outputGradient: Dense? = nil, dropout: DropoutMask? = nil
+  ) -> (parameters: [Double], input: [Double]) {
     let x = scalars(bench.input)
-    let g = scalars(bench.gradient)
+    let g = scalars(outputGradient ?? bench.gradient)
     let dx = buffer(x.count)
     let output = plainOutput(bench.input)
     let (input, gradient) = (matrix(x, bench.input), matrix(g, bench.gradient))
@@ -161,12 +163,15 @@ func checkMethod(
       try checkMerge(bench)
       try checkForward(bench)
       try checkGradients(bench)
+      if index == 0 {
+        try checkGradients(bench, dropout: DropoutMask(probability: 0.4, seed: 5))
+      }
       try checkStart(bench)
     }
   }
 }
 
-private func label(_ bench: Bench) -> Comment {
+func label(_ bench: Bench) -> Comment {
   "\(bench.test.name), \(bench.layer.outFeatures) × \(bench.layer.inFeatures)"
 }
 
@@ -192,6 +197,7 @@ private func checkMerge(_ bench: Bench) throws {
         * Dense(factors.rank, factors.columns, factors.a.map { Double($0) })
       #expect(distance((bench.weight + product).values, weight.values) < 2e-6, label(bench))
     }
+    try checkInverse(update, result, bench)
   } else {
     #expect(distance(weight.values, bench.weight.values) == 0, label(bench))
   }
@@ -200,6 +206,11 @@ private func checkMerge(_ bench: Bench) throws {
   }
   try bench.method.biasUpdate()?.apply(to: &values, weight: DenseSource(bench.weight))
   #expect(distance(values.map { Double($0) }, bias) < 1e-6, label(bench))
+  if let inverse = try bench.method.biasUpdate()?.inverse() {
+    try inverse.apply(to: &values, weight: DenseSource(bench.weight))
+    let original = bench.bias ?? values.map { _ in 0 }
+    #expect(distance(values.map { Double($0) }, original) < 1e-5, label(bench))
+  }
   // What is announced is what happens.
   let summary = try bench.test.method.examine(
     bench.module.tensors.mapValues(\.shape), settings: bench.module.settings, layer: bench.layer)
@@ -209,6 +220,24 @@ private func checkMerge(_ bench: Bench) throws {
     try summary.trainableParameters
       == bench.test.method.parameterCount(layer: bench.layer, settings: bench.module.settings),
     label(bench))
+}
+
+/// Where an update can be taken back, it is, also where the base is stored transposed.
+private func checkInverse(_ update: any WeightUpdate, _ result: [Float], _ bench: Bench) throws {
+  let changed = Dense(update.rows, update.columns, result.map { Double($0) })
+  guard let inverse = update.inverse() else {
+    #expect(bench.test.method is DoRA.Type || bench.module.tensors["vera_magnitude_vector"] != nil)
+    return
+  }
+  let back = try merged(inverse, changed)
+  #expect(distance(back.map { Double($0) }, bench.weight.values) < 1e-5, label(bench))
+  if let turned = inverse.transposed() {
+    let back = try merged(turned, changed.transposed)
+    #expect(
+      distance(back.map { Double($0) }, bench.weight.transposed.values) < 1e-5, label(bench))
+  }
+  let again = try #require(inverse.inverse())
+  #expect(try merged(again, bench.weight) == result, label(bench))
 }
 
 /// The layer in training computes what the merged layer computes.
@@ -223,9 +252,9 @@ private func checkForward(_ bench: Bench) throws {
 }
 
 /// Gradients against central differences in f64.
-private func checkGradients(_ bench: Bench) throws {
+func checkGradients(_ bench: Bench, dropout: DropoutMask? = nil) throws {
   let run = try bench.run(Double.self)
-  let (parameters, input) = run.gradients()
+  let (parameters, input) = run.gradients(dropout: dropout)
   let step = 1e-5
   func difference(_ change: (Double) -> [Double]) -> Double {
     let up = weighted(change(step), bench.gradient.values)
@@ -240,7 +269,7 @@ private func checkGradients(_ bench: Bench) throws {
         run.store.values.values[index] = value + delta
         // What is derived stays as it is where the gradient takes it for a constant.
         if !isDetached { run.adapter.parametersChanged() }
-        let output = run.output(bench.input)
+        let output = run.output(bench.input, dropout: dropout)
         run.store.values.values[index] = value
         if !isDetached { run.adapter.parametersChanged() }
         return output
@@ -252,14 +281,14 @@ private func checkGradients(_ bench: Bench) throws {
     difference { delta in
       var moved = bench.input
       moved.values[index] += delta
-      return run.output(moved)
+      return run.output(moved, dropout: dropout)
     }
   }
   #expect(distance(input, numeric) < 1e-6, "input: \(label(bench))")
 }
 
 /// A new adapter leaves the layer as it is, bit for bit, and has the announced tensors.
-private func checkStart(_ bench: Bench) throws {
+func checkStart(_ bench: Bench) throws {
   var generator = TorchGenerator(seed: 1)
   let tensors = try bench.test.method.initialTensors(
     ModuleStart(

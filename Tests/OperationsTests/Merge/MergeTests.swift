@@ -87,6 +87,26 @@ private let lora = WeightedAdapter(path: Fixture.path("llama/lora"))
       #expect(ElementType.bf16.rounded(values) == stored.bytes, "\(name)")
     }
   }
+
+  /// Every case in every element type: nothing is read with the wrong one.
+  @Test(arguments: Fixture.merges, [ElementType.f32, .f16, .bf16])
+  func everyCaseInEveryType(_ name: String, _ element: ElementType) throws {
+    let scratch = try Scratch()
+    let adapter = WeightedAdapter(path: Fixture.path(name))
+    _ = try merge(Fixture.base(of: name), [adapter], to: scratch.file("kept"))
+    _ = try merge(Fixture.base(of: name), [adapter], to: scratch.file("out")) {
+      $0.element = element
+    }
+    let kept = try readModel(scratch.file("kept"))
+    for (tensor, stored) in try readModel(scratch.file("out")) {
+      let wanted = try #require(kept[tensor]).values
+      let largest = wanted.map(abs).max() ?? 0
+      for (a, b) in zip(stored.values, wanted) where abs(a - b) > largest * 0x1p-7 {
+        Issue.record("\(tensor): \(a), expected \(b)")
+        return
+      }
+    }
+  }
 }
 
 @Suite struct MergeArithmeticTests {

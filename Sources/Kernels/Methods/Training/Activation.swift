@@ -25,7 +25,8 @@ public enum Activation: Sendable, CaseIterable {
     }
   }
 
-  func value<Scalar: TrainingScalar>(_ x: Scalar) -> Scalar {
+  @inlinable
+  public func value<Scalar: TrainingScalar>(_ x: Scalar) -> Scalar {
     switch self {
     case .identity: x
     case .relu: max(x, 0)
@@ -37,7 +38,8 @@ public enum Activation: Sendable, CaseIterable {
     }
   }
 
-  func derivative<Scalar: TrainingScalar>(_ x: Scalar) -> Scalar {
+  @inlinable
+  public func derivative<Scalar: TrainingScalar>(_ x: Scalar) -> Scalar {
     switch self {
     case .identity: return 1
     case .relu: return x > 0 ? 1 : 0
@@ -61,16 +63,18 @@ public enum Activation: Sendable, CaseIterable {
   }
 
   /// Φ(x).
-  private func normalDistribution<Scalar: TrainingScalar>(_ x: Scalar) -> Scalar {
+  @inlinable
+  func normalDistribution<Scalar: TrainingScalar>(_ x: Scalar) -> Scalar {
     (1 + .errorFunction(x * Scalar(0.70710678118654752440))) / 2
   }
 
-  private func logistic<Scalar: TrainingScalar>(_ x: Scalar) -> Scalar {
+  @inlinable
+  func logistic<Scalar: TrainingScalar>(_ x: Scalar) -> Scalar {
     1 / (1 + .exponential(-x))
   }
 
-  private func geluArgument<Scalar: TrainingScalar>(_ x: Scalar) -> Scalar {
+  @inlinable
+  func geluArgument<Scalar: TrainingScalar>(_ x: Scalar) -> Scalar {
     Scalar(0.79788456080286535588) * (x + Scalar(0.044715) * x * x * x)
   }
-
 }

@@ -26,6 +26,9 @@ public protocol AdapterLayer<Scalar>: Sendable {
   var needsInput: Bool { get }
   /// Whether the weight is applied to `transformInput` of X instead of X.
   var transformsInput: Bool { get }
+  /// Whether the layer's bias is part of what `forward` scales: its gradient is then the sum of G',
+  /// otherwise of G.
+  var scalesBias: Bool { get }
 
   /// Computes what depends on the parameters alone.
   func derive(_ pass: LayerPass<Scalar>)
@@ -48,6 +51,7 @@ extension AdapterLayer {
   public var derivedCount: Int { 0 }
   public var needsInput: Bool { true }
   public var transformsInput: Bool { false }
+  public var scalesBias: Bool { true }
   public func keptCount(tokens: Int) -> Int { 0 }
   public func derive(_ pass: LayerPass<Scalar>) {}
 

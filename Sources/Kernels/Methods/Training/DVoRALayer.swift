@@ -3,6 +3,7 @@
 struct DVoRALayer<Scalar: TrainingScalar>: AdapterLayer {
   private let projections: VectorProjections<Scalar>
   private let branch: MagnitudeBranch<Scalar>
+  var scalesBias: Bool { false }
 
   init(projections: VectorProjections<Scalar>, isDetached: Bool) {
     self.projections = projections

@@ -47,7 +47,7 @@ struct FeatureMap: Sendable {
 
   /// Every position receives the sum of its features.
   func collect<Scalar: TrainingScalar>(_ values: Row<Scalar>, into sums: Row<Scalar>) {
-    sums.update(repeating: 0)
+    Scalar.fill(sums, with: 0)
     switch pairs {
     case .runs(let runs):
       for run in runs {

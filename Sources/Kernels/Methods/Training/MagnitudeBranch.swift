@@ -54,7 +54,7 @@ struct MagnitudeBranch<Scalar: TrainingScalar>: Sendable {
       derived.projections ?? workspace.matrix(rows: rank, columns: outFeatures)
     pass.products.multiply(gram, b, scale: scale, into: projections)
     let correction = workspace.vector(outFeatures)
-    correction.update(repeating: 0)
+    Scalar.fill(correction, with: 0)
     for k in 0..<rank {
       Scalar.add(base[k], times: 1, to: projections[k])
       Scalar.add(b[k], times: base[k], to: correction)
@@ -107,7 +107,7 @@ struct MagnitudeBranch<Scalar: TrainingScalar>: Sendable {
     let hidden = pass.kept(rows: tokens, columns: rank)
     let product = pass.kept(at: tokens * rank, rows: tokens, columns: outFeatures)
     let inner = pass.workspace.vector(outFeatures)
-    inner.update(repeating: 0)
+    Scalar.fill(inner, with: 0)
     // With dropout G itself goes on to the frozen weight.
     var scaled = outputGradient
     if pass.inputIsDropped {

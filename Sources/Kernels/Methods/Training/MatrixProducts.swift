@@ -39,7 +39,7 @@ public struct PlainProducts<Scalar: TrainingScalar>: MatrixProducts {
     precondition(a.columns == b.rows && c.rows == a.rows && c.columns == b.columns)
     for row in 0..<c.rows {
       let target = c[row]
-      if !accumulate { target.update(repeating: 0) }
+      if !accumulate { Scalar.fill(target, with: 0) }
       for inner in 0..<a.columns {
         let factor = scale * a[row, inner]
         if b.columnStride == 1 {

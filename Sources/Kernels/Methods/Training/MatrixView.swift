@@ -1,3 +1,5 @@
+import Foundation
+
 /// A matrix in memory that somebody else owns: `rows × columns`, with any strides, so that a
 /// transpose or a block is a view too.
 public struct MatrixView<Scalar: TrainingScalar>: @unchecked Sendable {
@@ -71,7 +73,7 @@ public struct MatrixView<Scalar: TrainingScalar>: @unchecked Sendable {
   }
 
   public func fill(_ value: Scalar) {
-    for row in 0..<rows { self[row].update(repeating: value) }
+    for row in 0..<rows { Scalar.fill(self[row], with: value) }
   }
 
   /// Copies a matrix of the same shape, with any strides, into this one, stored row by row.
@@ -88,17 +90,21 @@ public struct MatrixView<Scalar: TrainingScalar>: @unchecked Sendable {
   }
 }
 
-/// Memory for scalars, zeroed at first. Views of it do not keep it alive: whoever hands out views
-/// holds the buffer.
+/// Memory for scalars, zeroed at first: pages that are never touched are never made. Views of it do not
+/// keep it alive: whoever hands out views holds the buffer.
 public final class ScalarBuffer<Scalar: TrainingScalar>: @unchecked Sendable {
   public let values: UnsafeMutableBufferPointer<Scalar>
+  private let memory: UnsafeMutableRawPointer
 
   public init(count: Int) {
-    let bytes = UnsafeMutableRawPointer.allocate(
-      byteCount: max(count, 1) * MemoryLayout<Scalar>.stride, alignment: 64)
+    // Room to start at a cache line.
+    guard let memory = calloc(max(count, 1) * MemoryLayout<Scalar>.stride + 64, 1) else {
+      preconditionFailure("no memory for \(count) numbers")
+    }
+    self.memory = memory
+    let start = memory.alignedUp(toMultipleOf: 64)
     values = UnsafeMutableBufferPointer(
-      start: bytes.bindMemory(to: Scalar.self, capacity: count), count: count)
-    values.initialize(repeating: 0)
+      start: start.bindMemory(to: Scalar.self, capacity: count), count: count)
   }
 
   /// A copy of `elements`.
@@ -107,7 +113,7 @@ public final class ScalarBuffer<Scalar: TrainingScalar>: @unchecked Sendable {
     for (index, element) in elements.enumerated() { values[index] = Scalar(element) }
   }
 
-  deinit { values.baseAddress?.deallocate() }
+  deinit { free(memory) }
 
   public var count: Int { values.count }
 

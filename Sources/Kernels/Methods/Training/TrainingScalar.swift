@@ -16,6 +16,8 @@ public protocol TrainingScalar: BinaryFloatingPoint, SIMDScalar, Codable, Sendab
   static func sum(_ x: Row<Self>) -> Self
   /// Σ x∘y.
   static func dot(_ x: Row<Self>, _ y: Row<Self>) -> Self
+  /// `y = value`.
+  static func fill(_ y: Row<Self>, with value: Self)
   /// `y += factor · x`.
   static func add(_ x: Row<Self>, times factor: Self, to y: Row<Self>)
   /// `y += x∘z`.
@@ -26,9 +28,9 @@ public protocol TrainingScalar: BinaryFloatingPoint, SIMDScalar, Codable, Sendab
   static func multiply(_ y: Row<Self>, by x: Row<Self>)
   /// `y = factor · y`.
   static func multiply(_ y: Row<Self>, by factor: Self)
-  /// `(low, high) = (low∘cos − high∘sin, high∘cos + low∘sin)`.
-  static func rotate(
-    _ low: Row<Self>, _ high: Row<Self>, cosines: Row<Self>, sines: Row<Self>)
+  /// Rotates the pairs (j, j + half) of every block of `2·half` numbers: `x·cos − y·sin` and
+  /// `y·cos + x·sin`. The tables hold `half` numbers per block.
+  static func rotate(_ values: Row<Self>, half: Int, cosines: Row<Self>, sines: Row<Self>)
   /// `y = f(y)`.
   static func apply(_ function: Activation, to y: Row<Self>)
   /// `y = y∘f′(z)`.
@@ -49,6 +51,7 @@ public protocol TrainingScalar: BinaryFloatingPoint, SIMDScalar, Codable, Sendab
 public typealias Row<Scalar> = UnsafeMutableBufferPointer<Scalar>
 
 extension TrainingScalar {
+  @inlinable
   public static func sum(_ x: Row<Self>) -> Self {
     var lanes = SIMD8<Self>.zero
     let whole = x.count & ~7
@@ -60,6 +63,7 @@ extension TrainingScalar {
     return total
   }
 
+  @inlinable
   public static func dot(_ x: Row<Self>, _ y: Row<Self>) -> Self {
     precondition(x.count == y.count)
     var lanes = SIMD8<Self>.zero
@@ -72,33 +76,45 @@ extension TrainingScalar {
     return total
   }
 
+  @inlinable
+  public static func fill(_ y: Row<Self>, with value: Self) {
+    for index in 0..<y.count { y[index] = value }
+  }
+
+  @inlinable
   public static func add(_ x: Row<Self>, times factor: Self, to y: Row<Self>) {
     precondition(x.count == y.count)
     for index in 0..<x.count { y[index] += factor * x[index] }
   }
 
+  @inlinable
   public static func add(_ x: Row<Self>, times z: Row<Self>, to y: Row<Self>) {
     precondition(x.count == y.count && z.count == y.count)
     for index in 0..<x.count { y[index] += x[index] * z[index] }
   }
 
+  @inlinable
   public static func add(_ constant: Self, to y: Row<Self>) {
     for index in 0..<y.count { y[index] += constant }
   }
 
+  @inlinable
   public static func multiply(_ y: Row<Self>, by x: Row<Self>) {
     precondition(x.count == y.count)
     for index in 0..<y.count { y[index] *= x[index] }
   }
 
+  @inlinable
   public static func multiply(_ y: Row<Self>, by factor: Self) {
     for index in 0..<y.count { y[index] *= factor }
   }
 
+  @inlinable
   public static func apply(_ function: Activation, to y: Row<Self>) {
     for index in 0..<y.count { y[index] = function.value(y[index]) }
   }
 
+  @inlinable
   public static func multiply(
     _ y: Row<Self>, byDerivativeOf function: Activation, at z: Row<Self>
   ) {
@@ -106,41 +122,71 @@ extension TrainingScalar {
     for index in 0..<y.count { y[index] *= function.derivative(z[index]) }
   }
 
+  @inlinable
   public static func softmax(_ y: Row<Self>) {
     guard let largest = y.max() else { return }
     for index in 0..<y.count { y[index] = exponential(y[index] - largest) }
     multiply(y, by: 1 / sum(y))
   }
 
+  @inlinable
   public static func rotate(
-    _ low: Row<Self>, _ high: Row<Self>, cosines: Row<Self>, sines: Row<Self>
+    _ values: Row<Self>, half: Int, cosines: Row<Self>, sines: Row<Self>
   ) {
-    for index in 0..<low.count {
-      let (x, y) = (low[index], high[index])
-      low[index] = x * cosines[index] - y * sines[index]
-      high[index] = y * cosines[index] + x * sines[index]
+    precondition(cosines.count * 2 == values.count && sines.count == cosines.count)
+    for start in stride(from: 0, to: cosines.count, by: max(half, 1)) {
+      for index in start..<start + half {
+        let (x, y) = (values[start + index], values[start + index + half])
+        values[start + index] = x * cosines[index] - y * sines[index]
+        values[start + index + half] = y * cosines[index] + x * sines[index]
+      }
     }
   }
 
+  @inlinable
   public static func add(
     _ x: Row<Self>, keptBy mask: DropoutMask, from start: Int, to y: Row<Self>
   ) {
     precondition(x.count == y.count)
     let scale = Self(mask.scale)
-    for index in 0..<x.count where mask.keeps(start + index) { y[index] += scale * x[index] }
+    func element(_ index: Int, _ bits: UInt64) {
+      let factor: Self = mask.keeps(bits) ? scale : 0
+      y[index] += factor * x[index]
+    }
+    var index = 0
+    // Up to the first element that begins a draw, and after the last whole one: one by one.
+    while index < x.count, (start &+ index) & 3 != 0 {
+      element(index, mask.bits(of: start &+ index))
+      index &+= 1
+    }
+    while index &+ 4 <= x.count {
+      let bits = mask.bits(of: start &+ index)
+      element(index, bits)
+      element(index &+ 1, bits >> 16)
+      element(index &+ 2, bits >> 32)
+      element(index &+ 3, bits >> 48)
+      index &+= 4
+    }
+    while index < x.count {
+      element(index, mask.bits(of: start &+ index))
+      index &+= 1
+    }
   }
 
+  @inlinable
   public static func gather(
     _ start: UnsafeMutablePointer<Self>, step: Int, into y: Row<Self>
   ) {
     for index in 0..<y.count { y[index] = start[index * step] }
   }
 
+  @inlinable
   public static func gather(_ x: Row<Self>, at indices: [Int], into y: Row<Self>) {
     precondition(indices.count == y.count)
     for (position, index) in indices.enumerated() { y[position] = x[index] }
   }
 
+  @inlinable
   public static func scatter(
     _ x: Row<Self>, times factor: Self, to y: Row<Self>, at indices: [Int]
   ) {
@@ -148,8 +194,8 @@ extension TrainingScalar {
     for (position, index) in indices.enumerated() { y[index] += factor * x[position] }
   }
 
-  @inline(__always)
-  private static func load(_ x: Row<Self>, _ start: Int) -> SIMD8<Self> {
+  @inlinable @inline(__always)
+  static func load(_ x: Row<Self>, _ start: Int) -> SIMD8<Self> {
     SIMD8(
       x[start], x[start + 1], x[start + 2], x[start + 3], x[start + 4], x[start + 5], x[start + 6],
       x[start + 7])

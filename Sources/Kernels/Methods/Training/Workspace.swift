@@ -11,7 +11,11 @@ public final class Workspace<Scalar: TrainingScalar> {
     var offset = 0
   }
 
-  public init() {}
+  private let chunkSize: Int
+
+  /// - Parameter chunkSize: numbers that memory is asked for at a time. What is not used of a chunk costs
+  ///   addresses only.
+  public init(chunkSize: Int = 1 << 14) { self.chunkSize = chunkSize }
 
   /// A matrix with undefined elements, valid until the enclosing `scope` ends.
   public func matrix(rows: Int, columns: Int) -> MatrixView<Scalar> {
@@ -23,7 +27,7 @@ public final class Workspace<Scalar: TrainingScalar> {
       position = Position(chunk: position.chunk + 1)
     }
     if position.chunk == chunks.count {
-      chunks.append(ScalarBuffer(count: max(count, 1 << 14)))
+      chunks.append(ScalarBuffer(count: max(count, chunkSize)))
     }
     let start = position.offset
     position.offset += count

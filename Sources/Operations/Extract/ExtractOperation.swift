@@ -1,0 +1,173 @@
+import Adapters
+import Kernels
+import Safetensors
+
+/// Finds the adapter that explains the difference between two models best.
+public struct ExtractOperation: Sendable {
+  public let request: ExtractRequest
+
+  public init(_ request: ExtractRequest) {
+    self.request = request
+  }
+
+  public func run() throws -> ExtractReport {
+    let difference = try ModelDifference(
+      base: BaseModel(path: request.base), tuned: BaseModel(path: request.tuned))
+    let form = try self.form(difference)
+    let output = try AdapterOutput(at: request.output, replacing: request.replacing)
+    var modules: [ExtractReport.Module] = []
+    for matrix in difference.matrices {
+      let change = try difference.change(of: matrix)
+      let prefix = adapterPrefix + matrix.layer.module + "."
+      let (rank, kept) = try write(change, matrix, as: form, prefix: prefix, to: output)
+      modules.append(
+        ExtractReport.Module(
+          module: matrix.layer.module, rank: rank, keptEnergy: kept, deltaSquared: change.energy))
+    }
+    for whole in difference.whole {
+      output.copy(
+        whole.tensor.info, of: difference.tuned.checkpoint.shards[whole.tensor.shard],
+        as: whole.name)
+    }
+    let bytes = try output.commit(config: configuration(difference, form, modules))
+    return ExtractReport(
+      output: request.output, method: form.method, modules: modules,
+      replaced: difference.whole.map(\.tensor.name), unchanged: difference.unchanged,
+      bytesWritten: bytes)
+  }
+
+  // MARK: - The method
+
+  private enum Form: Equatable {
+    case lora(ExtractRequest.Size)
+    case oneLoRA
+    case sparseColumns
+    case sparseRows
+
+    var method: ExtractRequest.Method {
+      switch self {
+      case .lora: .lora
+      case .oneLoRA: .oneLoRA
+      case .sparseColumns, .sparseRows: .sbora
+      }
+    }
+  }
+
+  /// The one form that all matrices get.
+  private func form(_ difference: ModelDifference) throws -> Form {
+    func lora() throws -> Form {
+      guard let size = request.size else { throw ExtractError.noSize }
+      return .lora(size)
+    }
+    switch request.method {
+    case .lora:
+      return try lora()
+    case .oneLoRA:
+      return .oneLoRA
+    case .auto, .sbora:
+      var possible: [Form] =
+        request.method == .auto
+        ? [.oneLoRA, .sparseColumns, .sparseRows] : [.sparseColumns, .sparseRows]
+      if difference.matrices.isEmpty { return try lora() }
+      for matrix in difference.matrices where !possible.isEmpty {
+        let change = try difference.change(of: matrix)
+        possible.removeAll { form in
+          switch form {
+          case .oneLoRA: !change.isRowConstant
+          case .sparseColumns: matrix.layer.kind != .linear || !change.isColumnSparse
+          case .sparseRows: matrix.layer.kind != .linear || !change.isRowSparse
+          case .lora: false
+          }
+        }
+        if possible.isEmpty, request.method == .sbora {
+          throw ExtractError.unsuited(tensor: matrix.tuned.name, method: .sbora)
+        }
+      }
+      return try possible.first ?? lora()
+    }
+  }
+
+  // MARK: - Modules
+
+  /// Writes the tensors of one module; returns its rank and the part of ‖ΔW‖² that they keep.
+  private func write(
+    _ change: WeightChange, _ matrix: ModelDifference.Matrix, as form: Form, prefix: String,
+    to output: AdapterOutput
+  ) throws -> (rank: Int, kept: Double) {
+    switch form {
+    case .lora(let size):
+      let svd = try change.factors(size, threads: request.threads)
+      let rank = svd.values.count
+      var left = svd.left
+      for k in 0..<rank {
+        for row in 0..<left.columns { left[k, row] *= svd.values[k] }
+      }
+      let ones = [Int](repeating: 1, count: matrix.layer.shape.count - 2)
+      let kernel =
+        matrix.layer.kind == .convolution
+        ? Array(matrix.layer.shape.dropFirst()) : [change.columns]
+      try output.add(prefix + "lora_A.weight", [rank] + kernel, svd.right.floats)
+      try output.add(prefix + "lora_B.weight", [change.rows, rank] + ones, left.transposed.floats)
+      return (rank, svd.keptEnergy)
+    case .oneLoRA:
+      let means = change.rowMeans
+      try output.add(prefix + "onelora_b", [change.rows], means.values)
+      return (1, change.energy > 0 ? 1 - means.residual / change.energy : 1)
+    case .sparseColumns, .sparseRows:
+      return try writeSparse(change, columns: form == .sparseColumns, prefix: prefix, to: output)
+    }
+  }
+
+  /// The columns or rows that changed, exactly; the strongest where the rank allows fewer.
+  private func writeSparse(
+    _ change: WeightChange, columns: Bool, prefix: String, to output: AdapterOutput
+  ) throws -> (rank: Int, kept: Double) {
+    let energies = columns ? change.columnEnergies : change.rowEnergies
+    var indices = energies.indices.filter { energies[$0] > 0 }
+    if case .rank(let limit)? = request.size, indices.count > limit {
+      indices.sort { energies[$0] == energies[$1] ? $0 < $1 : energies[$0] > energies[$1] }
+      indices = indices.prefix(limit).sorted()
+    }
+    try output.add(prefix + "sbora_index", indices: indices)
+    if columns {
+      let values = (0..<change.rows).flatMap { row in
+        indices.map { change.values[row * change.columns + $0] }
+      }
+      try output.add(prefix + "sbora_B", [change.rows, indices.count], values)
+    } else {
+      let values = indices.flatMap {
+        change.values[$0 * change.columns..<($0 + 1) * change.columns]
+      }
+      try output.add(prefix + "sbora_A", [indices.count, change.columns], values)
+    }
+    let kept = indices.reduce(0) { $0 + energies[$1] }
+    return (indices.count, change.energy > 0 ? min(1, kept / change.energy) : 1)
+  }
+
+  // MARK: - The configuration
+
+  private func configuration(
+    _ difference: ModelDifference, _ form: Form, _ modules: [ExtractReport.Module]
+  ) -> JSONObject {
+    var configuration = LoRAConfiguration()
+    configuration.ranks = modules.map { (module: $0.module, rank: $0.rank) }
+    configuration.storesTransposed = difference.matrices.contains { $0.layer.storedTransposed }
+    configuration.bias = difference.bias
+    configuration.modulesToSave = difference.modulesToSave
+    let lora = configuration.json
+    guard form.method != .lora else { return lora }
+    var json: JSONObject = [
+      "peft_type": .string(form == .oneLoRA ? "ONELORA" : "SBORA")
+    ]
+    for key in [
+      "base_model_name_or_path", "bias", "fan_in_fan_out", "modules_to_save",
+      "target_modules",
+    ] { json[key] = lora[key] }
+    switch form {
+    case .sparseColumns: json["variant"] = "FA"
+    case .sparseRows: json["variant"] = "FB"
+    case .oneLoRA, .lora: break
+    }
+    return json
+  }
+}

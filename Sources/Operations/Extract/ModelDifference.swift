@@ -1,0 +1,107 @@
+import Adapters
+import Kernels
+import Safetensors
+
+/// Which tensors of a tuned model differ from its base, and how they are to be stored: decided with one
+/// pair of tensors in memory at a time.
+struct ModelDifference {
+  /// A matrix that a module of the adapter explains.
+  struct Matrix {
+    let layer: LayerGeometry
+    let base: BaseModel.Tensor
+    let tuned: BaseModel.Tensor
+  }
+
+  /// A tensor that the adapter stores whole.
+  struct Whole {
+    let tensor: BaseModel.Tensor
+    /// Its name in the adapter.
+    let name: String
+  }
+
+  let base: BaseModel
+  let tuned: BaseModel
+  /// In natural order.
+  private(set) var matrices: [Matrix] = []
+  private(set) var whole: [Whole] = []
+  private(set) var unchanged = 0
+  /// PEFT's `bias`: `none`, `lora_only` or `all`.
+  private(set) var bias = "none"
+  private(set) var modulesToSave: [String] = []
+
+  init(base: BaseModel, tuned: BaseModel) throws {
+    self.base = base
+    self.tuned = tuned
+    let missing = base.tensors.map(\.name).filter { !tuned.contains($0) }
+    guard missing.isEmpty else {
+      throw ExtractError.missing(
+        tensors: missing.sorted(by: NaturalOrder.precedes), tuned: tuned.checkpoint.path)
+    }
+    var others: [BaseModel.Tensor] = []
+    for tensor in tuned.tensors.sorted(by: { NaturalOrder.precedes($0.name, $1.name) }) {
+      guard let original = base.tensor(tensor.name) else {
+        others.append(tensor)
+        continue
+      }
+      if try Self.isSame(original, tensor, base: base, tuned: tuned) {
+        unchanged += 1
+      } else if original.shape == tensor.shape, ElementType(tensor.dtype) != nil,
+        let layer = base.layer(of: original), layer.kind != .embedding
+      {
+        matrices.append(Matrix(layer: layer, base: original, tuned: tensor))
+      } else {
+        others.append(tensor)
+      }
+    }
+    store(others)
+    guard !matrices.isEmpty || !whole.isEmpty else {
+      throw ExtractError.identical(base: base.checkpoint.path, tuned: tuned.checkpoint.path)
+    }
+  }
+
+  private static func isSame(
+    _ a: BaseModel.Tensor, _ b: BaseModel.Tensor, base: BaseModel, tuned: BaseModel
+  ) throws -> Bool {
+    guard a.shape == b.shape else { return false }
+    let (x, y) = (try base.bytes(a), try tuned.bytes(b))
+    if a.dtype == b.dtype { return x == y }
+    // The same numbers in another type are the same.
+    guard let from = ElementType(a.dtype), let to = ElementType(b.dtype) else { return false }
+    return from.widened(x) == to.widened(y)
+  }
+
+  /// Biases of linear layers as PEFT's `bias` stores them, everything else as whole modules.
+  private mutating func store(_ others: [BaseModel.Tensor]) {
+    let adapted = Set(matrices.map(\.layer.module))
+    var saved: Set<String> = []
+    for tensor in others {
+      let module = tensor.module
+      let weight = base.tensor(module + ".weight").flatMap(base.layer)
+      if tensor.parameter == "bias", let weight, weight.kind != .embedding {
+        let isAdapted = adapted.contains(module)
+        bias = isAdapted && bias != "all" ? "lora_only" : "all"
+        whole.append(
+          Whole(
+            tensor: tensor,
+            name: adapterPrefix + module + (isAdapted ? ".base_layer.bias" : ".bias")))
+      } else if saved.insert(module).inserted {
+        if !module.isEmpty { modulesToSave.append(module) }
+        for part in tuned.tensors where part.module == module {
+          whole.append(Whole(tensor: part, name: adapterPrefix + part.name))
+        }
+      }
+    }
+  }
+
+  /// ΔW of `matrix`.
+  func change(of matrix: Matrix) throws -> WeightChange {
+    guard let from = ElementType(matrix.base.dtype), let to = ElementType(matrix.tuned.dtype) else {
+      throw AdapterError.elementType(tensor: matrix.base.name, dtype: matrix.base.dtype)
+    }
+    let change = WeightChange(
+      base: from.widened(try base.bytes(matrix.base)),
+      tuned: to.widened(try tuned.bytes(matrix.tuned)), layer: matrix.layer, element: to)
+    guard change.energy.isFinite else { throw ExtractError.notFinite(tensor: matrix.tuned.name) }
+    return change
+  }
+}

@@ -1,0 +1,91 @@
+import Adapters
+import Kernels
+
+extension TransformerModel {
+  /// What a model is trained for.
+  public enum Purpose: String, Sendable, CaseIterable {
+    case causalLM = "causal-lm"
+    case classify
+    case imageClassify = "image-classify"
+  }
+
+  /// Loads the model of a folder by its `config.json`.
+  ///
+  /// - Parameters:
+  ///   - purpose: nil: what the configuration's `architectures` say, or what the family is for.
+  ///   - seed: for a head that the checkpoint does not have.
+  public static func load(
+    _ base: BaseModel, purpose: Purpose? = nil, context: LayerContext, seed: UInt64 = 0
+  ) throws(ModelError) -> TransformerModel {
+    guard let json = base.config else {
+      throw .missingConfiguration(path: base.checkpoint.folder)
+    }
+    let configuration = ModelConfiguration(json)
+    let build: Family.Type
+    switch base.modelType {
+    case "llama", "mistral", "qwen2", "qwen3": build = LlamaFamily.self
+    case "gpt2": build = GPT2.self
+    case "bert": build = BERT.self
+    case "vit": build = ViT.self
+    default: throw .unsupportedModel(type: base.modelType)
+    }
+    let loader = WeightLoader(
+      base, prefix: build.prefix, seed: seed,
+      deviation: try configuration.real("initializer_range") ?? 0.02)
+    let stated = Purpose(architectures: try configuration.texts("architectures"))
+    return try build.load(
+      configuration, from: loader, purpose: purpose ?? stated ?? build.purpose, context: context)
+  }
+}
+
+extension TransformerModel.Purpose {
+  fileprivate init?(architectures: [String]?) {
+    guard let name = architectures?.first else { return nil }
+    if name.hasSuffix("ForCausalLM") || name.hasSuffix("LMHeadModel") {
+      self = .causalLM
+    } else if name.hasSuffix("ForSequenceClassification") {
+      self = .classify
+    } else if name.hasSuffix("ForImageClassification") {
+      self = .imageClassify
+    } else {
+      return nil
+    }
+  }
+}
+
+/// A family of models: how its settings and tensors make a transformer.
+protocol Family {
+  /// The first part of the tensors' names, which models without a head leave out.
+  static var prefix: String { get }
+  /// What the family is for.
+  static var purpose: TransformerModel.Purpose { get }
+
+  static func load(
+    _ configuration: ModelConfiguration, from loader: WeightLoader,
+    purpose: TransformerModel.Purpose, context: LayerContext
+  ) throws(ModelError) -> TransformerModel
+}
+
+extension Family {
+  /// The head of a decoder: the vocabulary, or classes from the last token.
+  static func decoderHead(
+    _ configuration: ModelConfiguration, from loader: WeightLoader,
+    purpose: TransformerModel.Purpose, norm: Normalization, embedding: BaseTensor, tied: Bool
+  ) throws(ModelError) -> (head: Head, task: TransformerModel.Task) {
+    let width = norm.width
+    switch purpose {
+    case .causalLM:
+      let isTied = try configuration.bool("tie_word_embeddings") ?? tied
+      let output =
+        isTied
+        ? Linear(path: "lm_head", weight: embedding, bias: nil)
+        : try loader.linear("lm_head", embedding.matrix.rows, width)
+      return (Head(norm: norm, output: output), .languageModel)
+    case .classify:
+      let output = try loader.head("score", try configuration.labels(), width, bias: false)
+      return (Head(norm: norm, output: output), .classifier(.last))
+    case .imageClassify:
+      throw .setting(name: "task", reason: "this model reads text")
+    }
+  }
+}

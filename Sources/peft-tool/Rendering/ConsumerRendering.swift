@@ -1,0 +1,66 @@
+import Operations
+import Safetensors
+
+/// What `inspect --for` says.
+struct ConsumerRendering {
+  let path: String
+  let base: String?
+  let consumer: Consumer
+  let advice: [ConsumerAdvice]
+
+  var lines: [String] {
+    guard !advice.isEmpty else { return ["  \(consumer.rawValue) takes it as it is"] }
+    return advice.map { item in
+      let verb = item.effect == .refused ? "refuses" : "passes over"
+      let help = command(item.remedy).map { "; \($0)" } ?? ""
+      return "  \(consumer.rawValue) \(verb) \(item.cause.clause)\(help)"
+    }
+  }
+
+  var json: JSONValue {
+    .array(
+      advice.map { item in
+        [
+          "consumer": .string(consumer.rawValue), "effect": .string(item.effect.rawValue),
+          "reason": .string(item.cause.clause),
+          "command": command(item.remedy).map(JSONValue.string) ?? .null,
+        ]
+      })
+  }
+
+  private func command(_ remedy: ConsumerAdvice.Remedy) -> String? {
+    switch remedy {
+    case .convert(let target, let needsBase):
+      "peft-tool convert \(path) OUT --to \(target.rawValue)"
+        + (needsBase ? " --base \(base ?? "BASE")" : "")
+    case .uniform: "peft-tool convert \(path) OUT --to lora --uniform"
+    case .merge: "peft-tool merge \(base ?? "BASE") \(path) OUT"
+    case .option(let option): "\(consumer.rawValue) serve … \(option)"
+    case .none: nil
+    }
+  }
+}
+
+extension ConsumerAdvice.Cause {
+  /// The cause as the object of a sentence.
+  var clause: String {
+    switch self {
+    case .container: "a container, and reads PEFT's folder"
+    case .otherFormat: "PEFT's folder, and reads its own"
+    case .method(let title): "the method, \(title)"
+    case .magnitudes: "DoRA's magnitudes"
+    case .biases: "trained biases"
+    case .wholeTensors(let names): "whole tensors of the base: \(Failure.list(names))"
+    case .parameters: "factors on parameters that are no modules (target_parameters)"
+    case .rootScale: "use_rslora, and scales by alpha/r"
+    case .scales(let modules):
+      "rank_pattern and alpha_pattern, which give \(Text.count(modules.count, "module")) a scale of "
+        + "its own: \(Failure.list(modules))"
+    case .rank(let rank, let limit): "rank \(rank), above its limit of \(limit)"
+    case .overlappingPatterns(let modules):
+      "the order of patterns that overlap at \(Failure.list(modules))"
+    case .newSettings(let names):
+      "settings unknown to older versions: \(Failure.list(names))"
+    }
+  }
+}
