@@ -232,7 +232,7 @@ private let lora = WeightedAdapter(path: Fixture.path("llama/lora"))
   @Test func blocksDoNotShow() throws {
     let scratch = try Scratch()
     let (rows, columns, rank) = (1900, 1531, 3)
-    var generator = SplitMix(state: 3)
+    var generator = SeededFloats(state: 3)
     let base = StoredTensor(
       dtype: .bf16, shape: [rows, columns],
       bytes: ElementType.bf16.rounded((0..<rows * columns).map { _ in generator.float() }))
@@ -270,7 +270,7 @@ private let lora = WeightedAdapter(path: Fixture.path("llama/lora"))
 }
 
 /// A small generator with a fixed sequence.
-private struct SplitMix {
+private struct SeededFloats {
   var state: UInt64
 
   mutating func float() -> Float {
