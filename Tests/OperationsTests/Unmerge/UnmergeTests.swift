@@ -76,8 +76,7 @@ private func fixture(_ name: String, _ weight: Double = 1) -> WeightedAdapter {
       { "b.weight": {"shape":[2,2], "dtype":"F32", "data_offsets":[0,16], "extra": 1},
         "a.weight" : {"dtype":"BF16","shape":[2, 2],"data_offsets":[24,32]},
         "__metadata__": {"made":"by hand"},
-        "ids":{"dtype":"I64","shape":[1],"data_offsets":[16,24]}, "none":{"dtype":"F32","shape":[0],
-        "data_offsets":[16,16]} }
+        "ids":{"dtype":"I64","shape":[1],"data_offsets":[16,24]} }
       """
     var bytes = (0..<8).map { UInt8(truncatingIfNeeded: header.utf8.count >> (8 * $0)) }
     bytes += Array(header.utf8) + (0..<32).map { UInt8($0 * 7) }
