@@ -18,7 +18,7 @@ import Testing
 
   private func expectRefusal(
     _ run: UnmergeRun, _ what: String, _ change: (inout UnmergeRequest) -> Void = { _ in },
-    _ isExpected: (UndoError) -> Bool
+    isExpected: (UndoError) -> Bool
   ) {
     do {
       try run.unmerge(change)
