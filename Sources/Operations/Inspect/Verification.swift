@@ -15,6 +15,8 @@ public struct Verification: Sendable {
     case noFingerprint
     /// Two models differ in names, types, shapes or bytes.
     case differs(found: Fingerprint, other: Fingerprint)
+    /// The undo record is not what was written.
+    case undoRecord(reason: String)
     /// An adapter tensor that finds no base tensor.
     case unmatched(AdapterError.Unmatched)
   }
@@ -28,7 +30,8 @@ public struct Verification: Sendable {
 
   public var isSound: Bool { problems.isEmpty }
 
-  /// - Parameter other: for an adapter its base; for a model the one it should equal.
+  /// - Parameter other: for an adapter its base; for a model the one it should equal; for an undo record
+  ///   the model that it starts from or leads to.
   public init(path: String, against other: String?) throws {
     self.path = path
     var problems: [Problem] = []
@@ -47,6 +50,9 @@ public struct Verification: Sendable {
           problems.append(.noFingerprint)
         }
       }
+    } else if UndoInspection.isRecord(path) {
+      fingerprint = nil
+      (checked, problems) = try Self.check(record: path, against: other)
     } else {
       let checkpoint = try Checkpoint(path: path, tolerant: true)
       problems = checkpoint.problems.map(Problem.checkpoint)
@@ -62,6 +68,22 @@ public struct Verification: Sendable {
       }
     }
     self.problems = problems
+  }
+
+  /// Checks an undo record: how many tensors it brings back, and what is wrong with it.
+  private static func check(
+    record path: String, against other: String?
+  ) throws -> (tensors: Int, [Problem]) {
+    do {
+      let record = try UndoInspection(path: path)
+      let tensors = record.parts.reduce(0) { $0 + $1.tensors }
+      guard let other else { return (tensors, []) }
+      let found = try Fingerprint(of: Checkpoint(path: other))
+      let fits = found == record.merged || found == record.base
+      return (tensors, fits ? [] : [.differs(found: record.merged, other: found)])
+    } catch UndoError.damaged(_, let reason) {
+      return (0, [.undoRecord(reason: reason)])
+    }
   }
 
   /// Whether `path` is an adapter rather than a model.

@@ -1,5 +1,5 @@
 /// How a record brings back one tensor of the base (spec/undo-record.md, "Codings").
-enum UndoCoding: String, Sendable {
+enum UndoCoding: String, Sendable, CaseIterable {
   /// The merge did not change it.
   case same
   /// Which of the elements it was that the adapters turn into the merged one.

@@ -32,6 +32,8 @@ public enum UndoError: Error, Sendable {
 
   // Undoing without a record.
 
+  /// Quantized weights: what they were before quantization is not to be known.
+  case quantized(path: String)
   /// Tensors that the adapters replaced: what they were is not to be known.
   case replaced(tensors: [String])
   /// A change that W' and the adapter do not tell.

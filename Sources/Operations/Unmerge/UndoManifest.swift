@@ -32,6 +32,7 @@ struct UndoManifest: Sendable {
   var adapters: [Adapter]
   var unties: Bool
   var allowsUnused: Bool
+  var baseIsResidual: Bool
   var ignoredSettings: [String]
   var base: Fingerprint
   var merged: Fingerprint
@@ -80,6 +81,7 @@ struct UndoManifest: Sendable {
         }),
       "untie": .bool(unties),
       "allow_unused": .bool(allowsUnused),
+      "base_is_residual": .bool(baseIsResidual),
       "ignored_settings": .array(ignoredSettings.map { .string($0) }),
       "base": .string(base.description),
       "merged": .string(merged.description),
@@ -130,6 +132,7 @@ extension UndoManifest {
     adapters = try list("adapters") { Adapter($0) }
     unties = try value("untie") { $0.bool }
     allowsUnused = try value("allow_unused") { $0.bool }
+    baseIsResidual = try value("base_is_residual") { $0.bool }
     ignoredSettings = try list("ignored_settings") { $0.string }
     base = try value("base") { $0.string.flatMap { Fingerprint($0) } }
     merged = try value("merged") { $0.string.flatMap { Fingerprint($0) } }

@@ -78,6 +78,7 @@ struct UndoRecording {
           identity: try AdapterIdentity(binding.contents.file), weight: weighted.weight)
       },
       unties: request.unties, allowsUnused: request.allowsUnused,
+      baseIsResidual: request.baseIsResidual,
       ignoredSettings: request.ignoredSettings.sorted(),
       base: Fingerprint(
         zip(undo.tensors, tensors).map { tensor, entry in

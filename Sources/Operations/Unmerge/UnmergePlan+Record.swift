@@ -150,8 +150,12 @@ extension UnmergePlan {
       threads: request.threads)
     merge.unties = manifest.unties
     merge.allowsUnused = manifest.allowsUnused
+    merge.baseIsResidual = manifest.baseIsResidual
     merge.ignoredSettings = Set(manifest.ignoredSettings)
-    let adapters = try request.adapters.map { try AdapterContents(AdapterFile(path: $0.path)) }
+    let adapters = try request.adapters.map {
+      try AdapterContents(
+        AdapterFile(path: $0.path), baseIsResidual: manifest.baseIsResidual)
+    }
     let replicated = try LayerReplication(adapters)?.applied(to: base) ?? base
     var builder = MergePlanBuilder(
       request: merge, base: replicated,

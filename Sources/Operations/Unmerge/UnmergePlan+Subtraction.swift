@@ -6,13 +6,17 @@ import Safetensors
 extension UnmergePlan {
   init(subtracting request: UnmergeRequest) throws {
     let merged = try BaseModel(path: request.merged)
+    if try merged.quantized() != nil { throw UndoError.quantized(path: request.merged) }
     let checkpoint = merged.checkpoint
     var merge = MergeRequest(
       base: request.merged, adapters: request.adapters, output: request.output,
       threads: request.threads)
     merge.allowsUnused = request.allowsUnused
+    merge.baseIsResidual = request.baseIsResidual
     merge.ignoredSettings = request.ignoredSettings
-    let adapters = try request.adapters.map { try AdapterContents(AdapterFile(path: $0.path)) }
+    let adapters = try request.adapters.map {
+      try AdapterContents(AdapterFile(path: $0.path), baseIsResidual: request.baseIsResidual)
+    }
     for adapter in adapters { try MergePlan.check(adapter, merge) }
     var builder = MergePlanBuilder(
       request: merge, base: merged,

@@ -19,6 +19,9 @@ public struct UnmergeRequest: Sendable {
   public var keepsReplaced = false
   /// Without a record: list adapter tensors that match nothing instead of refusing them.
   public var allowsUnused = false
+  /// Without a record: the base was what the adapter's start (PiSSA, OLoRA, LoftQ) had left of the
+  /// original one.
+  public var baseIsResidual = false
   /// Without a record: settings to pass over although they are not known and might change the numbers.
   public var ignoredSettings: Set<String> = []
 

@@ -45,6 +45,14 @@ struct InspectCommand: ParsableCommand {
         for line in rendering.lines + (advice?.lines ?? []) { Terminal.put(line) }
       }
       isSound = inspection.isSound
+    } else if UndoInspection.isRecord(path) {
+      let rendering = try UndoInspectionRendering(path: path)
+      if output.json {
+        Terminal.putJSON(rendering.json)
+      } else if !output.quiet {
+        for line in rendering.lines { Terminal.put(line) }
+      }
+      isSound = rendering.isSound
     } else {
       let inspection = try ModelInspection(path: path)
       let rendering = ModelRendering(inspection: inspection, listsTensors: tensors)

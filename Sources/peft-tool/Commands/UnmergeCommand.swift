@@ -42,6 +42,11 @@ struct UnmergeCommand: ParsableCommand {
     help: "Without a record: go on when adapter tensors match nothing.")
   var allowUnused = false
 
+  @Flag(
+    name: .customLong("base-is-residual"),
+    help: "Without a record: the base was what the adapter's start (PiSSA, OLoRA, LoftQ) had left.")
+  var baseIsResidual = false
+
   @Option(
     name: .customLong("ignore-setting"),
     help: ArgumentHelp(
@@ -73,6 +78,7 @@ struct UnmergeCommand: ParsableCommand {
     request.ignoresRecord = noRecord
     request.keepsReplaced = keepReplaced
     request.allowsUnused = allowUnused
+    request.baseIsResidual = baseIsResidual
     request.ignoredSettings = Set(ignoredSettings)
     request.replacing = writing.force
     let plan = try UnmergePlan(request)

@@ -51,6 +51,7 @@ extension Verification.Problem {
       "the adapter belongs to a base with fingerprint \(stated), and this one has \(found)"
     case .noFingerprint: "the container names no base to compare with"
     case .differs(let found, let other): "the fingerprints differ: \(found) and \(other)"
+    case .undoRecord(let reason): "the undo record is damaged: \(reason)"
     case .unmatched(let tensor):
       "\(tensor.tensor) matches nothing in the base"
         + (tensor.nearest.map { "; the nearest is \($0)" } ?? "")

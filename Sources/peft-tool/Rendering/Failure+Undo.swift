@@ -59,6 +59,12 @@ extension Failure {
         "\(tensor) did not come back as it was, although model, adapters and record are those of the "
           + "merge: the record was made by another version of peft-tool; use that one",
         tensor: tensor)
+    case .quantized(let path):
+      self.init(
+        "quantized", .wrongData,
+        "\(path) is quantized: taking a change out of its weights would not bring back the base; "
+          + "unmerge the model in 16 or 32 bits, and quantize what comes back",
+        path: path)
     case .replaced(let tensors):
       self.init(
         "replaced", .wrongData,

@@ -99,7 +99,7 @@ private struct HeldRows: RowSource {
       form: form.form, dependence: form.dependence, rowGranularity: form.granularity,
       reads: form.reads)
     let shape = MergedTensor.Shape(rows: update.rows, columns: update.columns)
-    var random = SplitMix(state: 11)
+    var random = FixedNumbers(state: 11)
     let element = ElementType.bf16
     var values = random.floats(update.rows * update.columns, 0.02)
     values[5] = -0.0

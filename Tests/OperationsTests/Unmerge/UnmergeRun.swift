@@ -51,3 +51,22 @@ func flip(_ path: String, at offset: Int, _ bits: UInt8 = 1) throws {
   try file.write(contentsOf: Data([byte ^ bits]))
   try file.close()
 }
+
+/// A small generator with a fixed sequence.
+struct FixedNumbers {
+  var state: UInt64
+
+  /// In [-1, 1).
+  mutating func float() -> Float {
+    state &+= 0x9E37_79B9_7F4A_7C15
+    var z = state
+    z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
+    z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
+    z ^= z >> 31
+    return Float(Int64(bitPattern: z) >> 40) * 0x1p-23
+  }
+
+  mutating func floats(_ count: Int, _ size: Float) -> [Float] {
+    (0..<count).map { _ in size * float() }
+  }
+}

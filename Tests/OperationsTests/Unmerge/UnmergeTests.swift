@@ -96,7 +96,7 @@ private func fixture(_ name: String, _ weight: Double = 1) -> WeightedAdapter {
   @Test func manyBlocks() throws {
     let scratch = try Scratch()
     let (rows, columns) = (1700, 1531)
-    var random = SplitMix(state: 3)
+    var random = FixedNumbers(state: 3)
     let elements = (0..<rows * columns).map { _ in 0.02 * random.float() }
     try writeFile(
       scratch.file("base.safetensors"),
@@ -252,24 +252,5 @@ private func fixture(_ name: String, _ weight: Double = 1) -> WeightedAdapter {
     #expect(header["factors/model.q.weight"] == nil, "γ is the adapter's")
     try run.unmerge()
     #expect(try differences(run.base, run.back) == [])
-  }
-}
-
-/// A small generator with a fixed sequence.
-struct SplitMix {
-  var state: UInt64
-
-  /// In [-1, 1).
-  mutating func float() -> Float {
-    state &+= 0x9E37_79B9_7F4A_7C15
-    var z = state
-    z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
-    z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
-    z ^= z >> 31
-    return Float(Int64(bitPattern: z) >> 40) * 0x1p-23
-  }
-
-  mutating func floats(_ count: Int, _ size: Float) -> [Float] {
-    (0..<count).map { _ in size * float() }
   }
 }
