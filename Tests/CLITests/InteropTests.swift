@@ -59,6 +59,55 @@ enum Peer {
     #expect(result.status == 0, "\(result.output)\(result.errors)")
   }
 
+  static let hasBitsandbytes = Peer.has("torch, transformers, bitsandbytes, accelerate")
+
+  /// The quantized model is the one that transformers makes itself: the same layers, decoded to the same
+  /// numbers, the same output.
+  @Test(
+    .enabled(if: hasBitsandbytes, "no Python with torch, transformers and bitsandbytes"),
+    arguments: ["llama/nf4", "qwen/nf4", "gpt2/fp4", "mixtral/nf4", "llama/int8", "gpt2/int8"])
+  func transformersLoadsTheQuantizedModel(_ name: String) throws {
+    let folder = try TemporaryFolder()
+    let parts = name.split(separator: "/").map(String.init)
+    let base = Tool.fixtures + "/\(parts[0])/base"
+    #expect(
+      try Tool.run("quantize", base, folder.file("out"), "--scheme", parts[1]).status == 0)
+    let result = try Peer.run(
+      """
+      import sys, torch, bitsandbytes as bnb
+      from transformers import AutoModelForCausalLM, BitsAndBytesConfig
+      base, out, scheme = sys.argv[1:]
+      config = (BitsAndBytesConfig(load_in_8bit=True) if scheme == "int8" else BitsAndBytesConfig(
+          load_in_4bit=True, bnb_4bit_quant_type=scheme, bnb_4bit_use_double_quant=True))
+      wanted = AutoModelForCausalLM.from_pretrained(base, quantization_config=config)
+      found = AutoModelForCausalLM.from_pretrained(out)
+      a, b = dict(wanted.named_modules()), dict(found.named_modules())
+      assert a.keys() == b.keys()
+      count = 0
+      for key, module in a.items():
+          assert type(module) is type(b[key]), key
+          if isinstance(module, bnb.nn.Linear4bit):
+              x, y = (bnb.functional.dequantize_4bit(m.weight.data, m.weight.quant_state) for m in (module, b[key]))
+              assert torch.equal(x, y), key
+              count += 1
+          elif isinstance(module, bnb.nn.Linear8bitLt):
+              assert torch.equal(module.weight.data, b[key].weight.data), key
+              assert torch.equal(module.weight.SCB, b[key].weight.SCB), key
+              count += 1
+      assert count > 0
+      tokens = torch.arange(1, 17).reshape(2, 8)
+      try:
+          with torch.no_grad():
+              x = wanted(tokens).logits
+      except (RuntimeError, ValueError) as error:
+          print("no forward pass here:", error)
+          sys.exit(0)
+      with torch.no_grad():
+          assert torch.equal(x, found(tokens).logits)
+      """, base, folder.file("out"), parts[1])
+    #expect(result.status == 0, "\(result.output)\(result.errors)")
+  }
+
   @Test(.enabled(if: hasTransformers, "no Python with torch, transformers and peft"))
   func safetensorsOpensTheContainer() throws {
     let folder = try TemporaryFolder()
