@@ -96,14 +96,8 @@ enum Peer {
               count += 1
       assert count > 0
       tokens = torch.arange(1, 17).reshape(2, 8)
-      try:
-          with torch.no_grad():
-              x = wanted(tokens).logits
-      except (RuntimeError, ValueError) as error:
-          print("no forward pass here:", error)
-          sys.exit(0)
-      with torch.no_grad():
-          assert torch.equal(x, found(tokens).logits)
+      # With gradients: without, bitsandbytes repacks weights for the processor and refuses these small ones.
+      assert torch.equal(wanted(tokens).logits, found(tokens).logits)
       """, base, folder.file("out"), parts[1])
     #expect(result.status == 0, "\(result.output)\(result.errors)")
   }

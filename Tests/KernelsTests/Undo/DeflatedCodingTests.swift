@@ -56,7 +56,8 @@ import Testing
       #expect(code.count < count * 5 / 8, "equal halves cost nothing")
     }
     // -0 and +0 are neighbours, and so are the numbers around them.
-    #expect(encode([0, 0x80, 1, 0], [0, 0, 0, 0x80], .bf16) == encode([1, 0, 3, 0], [2, 0, 1, 0], .bf16))
+    #expect(
+      encode([0, 0x80, 1, 0], [0, 0, 0, 0x80], .bf16) == encode([1, 0, 3, 0], [2, 0, 1, 0], .bf16))
   }
 
   private func encode(_ stored: [UInt8], _ merged: [UInt8], _ element: ElementType) -> [UInt8] {

@@ -39,8 +39,11 @@ private let lora = WeightedAdapter(path: Fixture.path("llama/lora"))
 
 @Suite struct QuantizedBaseTests {
   /// Every adapter that merges into a model merges into the quantized one: into what its codes stand for,
-  /// in f32, rounded once.
-  @Test(arguments: Fixture.merges, [QuantizationScheme.Kind.nf4, .int8])
+  /// in f32, rounded once. Not compared: VeRA's projections that are drawn in the base's own type, which
+  /// is another one here.
+  @Test(
+    arguments: Fixture.merges.filter { $0 != "llama/vera_noproj" },
+    [QuantizationScheme.Kind.nf4, .int8])
   func everyCaseMergesIntoWhatTheCodesStandFor(
     _ name: String, _ kind: QuantizationScheme.Kind
   ) throws {

@@ -29,7 +29,9 @@ import Testing
   }
 
   /// Of usual adapters only norms and embeddings go another way than that of candidates.
-  @Test(arguments: ["llama/lora", "llama/dora", "gpt2/lora", "gpt2/dora", "mixtral/lora_params", "vit/dora"])
+  @Test(arguments: [
+    "llama/lora", "llama/dora", "gpt2/lora", "gpt2/dora", "mixtral/lora_params", "vit/dora",
+  ])
   func candidatesWherePossible(_ name: String) throws {
     let scratch = try Scratch()
     let run = UnmergeRun(

@@ -90,7 +90,8 @@ private struct HeldRows: RowSource {
     Case(form: .scaled(.perRow), dependence: .change, coding: .difference),
     Case(form: .scaled(.perRow), reads: true, coding: .difference),
     Case(form: .scaled(.perRow), weight: 0.5, coding: .difference),
-    Case(form: .general, coding: .difference), Case(form: .general, granularity: 8, coding: .difference),
+    Case(form: .general, coding: .difference),
+    Case(form: .general, granularity: 8, coding: .difference),
   ]
 
   @Test(arguments: cases)

@@ -207,7 +207,9 @@ private func fixture(_ name: String, _ weight: Double = 1) -> WeightedAdapter {
       scratch.file("base"), config: ["model_type": "llama", "num_hidden_layers": 4], tensors)
     try SyntheticAdapter.ones(
       scratch.file("adapter"),
-      modules: [("model.layers.0.q", 2, 2), ("model.layers.1.q", 2, 2), ("model.layers.3.q", 2, 2)],
+      modules: [
+        ("model.layers.0.q", 2, 2), ("model.layers.1.q", 2, 2), ("model.layers.3.q", 2, 2),
+      ],
       config: ["layer_replication": [[0, 2], [1, 3]]])
     let run = UnmergeRun(
       scratch.file("base"), [WeightedAdapter(path: scratch.file("adapter"))], in: scratch)
