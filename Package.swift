@@ -11,7 +11,8 @@ let package = Package(
     .library(name: "Kernels", targets: ["Kernels"]),
   ],
   dependencies: [
-    .package(url: "https://github.com/apple/swift-argument-parser", exact: "1.8.2")
+    .package(url: "https://github.com/apple/swift-argument-parser", exact: "1.8.2"),
+    .package(url: "https://github.com/jpsim/Yams", exact: "6.2.2"),
   ],
   targets: [
     // System libraries and C.
@@ -24,14 +25,16 @@ let package = Package(
     .target(name: "Kernels", dependencies: ["CKernels", "CZlib"]),
     .target(name: "Adapters", dependencies: ["Safetensors", "Kernels"]),
     .target(name: "Operations", dependencies: ["Safetensors", "Kernels", "Adapters", "CZlib"]),
-    .target(name: "Training", dependencies: ["Safetensors", "CKernels", "Kernels", "Adapters"]),
+    .target(
+      name: "Training",
+      dependencies: ["Safetensors", "CKernels", "Kernels", "Adapters", "Operations"]),
 
     // The command line.
     .executableTarget(
       name: "peft-tool",
       dependencies: [
         "Operations", "Training",
-        .product(name: "ArgumentParser", package: "swift-argument-parser"),
+        .product(name: "ArgumentParser", package: "swift-argument-parser"), "Yams",
       ]),
 
     // Tests.
@@ -42,7 +45,9 @@ let package = Package(
     .testTarget(name: "OperationsTests", dependencies: ["Operations", "CKernels"]),
     .testTarget(
       name: "TrainingTests",
-      dependencies: ["Training", "Adapters", "Kernels", "CKernels", "Safetensors"]),
+      dependencies: [
+        "Training", "Adapters", "Kernels", "CKernels", "Operations", "Safetensors",
+      ]),
     .testTarget(
       name: "CLITests", dependencies: ["peft-tool", "Safetensors"], exclude: ["Help"]),
   ]

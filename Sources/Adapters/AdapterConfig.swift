@@ -108,3 +108,21 @@ extension Setting {
     }
   }
 }
+
+extension JSONValue {
+  /// The value of a setting; a real number without a fraction becomes an integer.
+  public init(_ setting: Setting) {
+    switch setting {
+    case .null: self = .null
+    case .bool(let value): self = .bool(value)
+    case .integer(let value): self = .int(value)
+    case .real(let value): self = Int(exactly: value).map(JSONValue.int) ?? .double(value)
+    case .text(let value): self = .string(value)
+    case .list(let values): self = .array(values.map(JSONValue.init))
+    case .table(let entries):
+      var object = JSONObject()
+      for (key, value) in entries { object[key] = JSONValue(value) }
+      self = .object(object)
+    }
+  }
+}

@@ -16,7 +16,8 @@ struct PeftTool: ParsableCommand {
     subcommands: [
       MergeCommand.self, UnmergeCommand.self, InspectCommand.self, EstimateCommand.self,
       DiffCommand.self, ExtractCommand.self, CombineCommand.self, ConvertCommand.self,
-      QuantizeCommand.self, DequantizeCommand.self, VerifyCommand.self, MethodsCommand.self,
+      TrainCommand.self, QuantizeCommand.self, DequantizeCommand.self, VerifyCommand.self,
+      MethodsCommand.self,
     ])
 
   static func main() {
@@ -31,6 +32,8 @@ struct PeftTool: ParsableCommand {
     do {
       try command.run()
     } catch let error as ExitCode {
+      exit(withError: error)
+    } catch let error as ValidationError {
       exit(withError: error)
     } catch let error where exitCode(for: error) == .success {
       // A request for help, which the parser answers by a command of its own.

@@ -44,9 +44,9 @@ public struct EstimateRequest: Sendable {
 
   /// The estimate for a model of these shapes.
   public func report(_ base: ModelShapes) throws(EstimateError) -> EstimateReport {
-    let choice = try MethodChoice(method)
-    let layers = try adaptedLayers(choice.method, of: base)
-    let settings = try settings(choice, modelType: base.modelType)
+    let plan = try plan(base)
+    let (choice, layers) = (plan.choice, plan.layers)
+    let settings = MethodSettings(plan.settings)
 
     var count = ParameterCount()
     var modules: [(layer: ModelLayer, kept: KeptActivations)] = []
@@ -78,6 +78,14 @@ public struct EstimateRequest: Sendable {
       sequenceLength: sequence, batchSize: batch)
   }
 
+  /// What the method comes to on a model of these shapes.
+  package func plan(_ base: ModelShapes) throws(EstimateError) -> AdapterPlan {
+    let choice = try MethodChoice(method)
+    return AdapterPlan(
+      choice: choice, layers: try adaptedLayers(choice.method, of: base),
+      settings: try settings(choice, modelType: base.modelType))
+  }
+
   /// Hyper-parameters that choose modules or differ between them.
   private static let perModule: Set<String> = [
     "target_modules", "exclude_modules", "layers_to_transform", "layers_pattern",
@@ -88,7 +96,7 @@ public struct EstimateRequest: Sendable {
   /// Hyper-parameters: the method's defaults, under its variant's, under the rank, under those given.
   private func settings(
     _ choice: MethodChoice, modelType: String?
-  ) throws(EstimateError) -> MethodSettings {
+  ) throws(EstimateError) -> [String: Setting] {
     var values = choice.method.defaults.merging(choice.settings) { $1 }
     if let rank {
       guard let name = choice.method.rank else { throw .noRank(method: choice.name) }
@@ -107,7 +115,7 @@ public struct EstimateRequest: Sendable {
         .setting(name: name, reason: "is not supported in an estimate"), method: choice.name,
         module: nil)
     }
-    return MethodSettings(values.merging(settings) { $1 })
+    return values.merging(settings) { $1 }
   }
 
   private func adaptedLayers(

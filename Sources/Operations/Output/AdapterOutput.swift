@@ -5,7 +5,7 @@ import Safetensors
 /// An adapter that is being written: a PEFT folder, or one container when the path ends with
 /// `.safetensors`. Its tensors go to a scratch file as they come, so that the adapter is never in
 /// memory whole and its sizes need not be known before; then everything is put in its place.
-final class AdapterOutput {
+package final class AdapterOutput {
   private struct Entry {
     let name: String
     let dtype: DType
@@ -22,7 +22,7 @@ final class AdapterOutput {
   private var end = 0
   private var entries: [Entry] = []
 
-  init(at path: String, replacing: Bool) throws {
+  package init(at path: String, replacing: Bool) throws {
     isContainer = path.hasSuffix(".safetensors")
     output = try AtomicOutput(isContainer ? .file : .folder, at: path, replacing: replacing)
     scratch = try AtomicOutput(.file, at: output.temporaryPath + ".tensors", replacing: true)
@@ -30,12 +30,12 @@ final class AdapterOutput {
   }
 
   /// Adds a tensor of f32.
-  func add(_ name: String, _ shape: [Int], _ values: [Float]) throws {
+  package func add(_ name: String, _ shape: [Int], _ values: [Float]) throws {
     try add(name, .f32, shape, ElementType.f32.rounded(values))
   }
 
   /// Adds a tensor of indices, stored as 64-bit integers.
-  func add(_ name: String, indices: [Int]) throws {
+  package func add(_ name: String, indices: [Int]) throws {
     let bytes = indices.flatMap { index in
       (0..<8).map { UInt8(truncatingIfNeeded: Int64(index) >> (8 * $0)) }
     }
@@ -49,7 +49,7 @@ final class AdapterOutput {
   }
 
   /// Adds `tensor` of `file`, byte for byte, under `name`.
-  func copy(_ tensor: TensorInfo, of file: SafetensorsFile, as name: String) {
+  package func copy(_ tensor: TensorInfo, of file: SafetensorsFile, as name: String) {
     entries.append(
       Entry(
         name: name, dtype: tensor.dtype, shape: tensor.shape, file: file.file,
@@ -57,7 +57,8 @@ final class AdapterOutput {
   }
 
   /// Writes the adapter and makes it appear; returns its tensors' bytes.
-  func commit(config: JSONObject) throws -> Int {
+  @discardableResult
+  package func commit(config: JSONObject) throws -> Int {
     try scratchFile.close()
     let added = try InputFile(path: scratch.temporaryPath)
     let layout = try SafetensorsLayout(

@@ -8,6 +8,8 @@ public final class BaseTensor {
   /// Its name in the checkpoint; nil for one that the checkpoint does not have.
   public let storedName: String?
   public let shape: [Int]
+  /// The type that the elements were given in.
+  public let element: ElementType
   /// The gradient's memory where the tensor is trained.
   public private(set) var gradient: Row<Float>?
   /// The elements as a matrix: the first dimension × all others.
@@ -26,6 +28,7 @@ public final class BaseTensor {
     self.name = name
     self.storedName = storedName
     self.shape = shape
+    self.element = element
     let (rows, columns) = Self.dimensions(shape)
     matrix = StoredMatrix(start, element: element, rows: rows, columns: columns, owner: owner)
     if element == .f32 {
@@ -54,6 +57,15 @@ public final class BaseTensor {
   public var values: Row<Float> {
     guard let floats else { preconditionFailure("\(name) is not held in f32") }
     return floats
+  }
+
+  /// A copy of all elements in f32.
+  public func elements() -> [Float] {
+    let buffer = ScalarBuffer<Float>(count: count)
+    if let start = buffer.values.baseAddress {
+      for row in 0..<matrix.rows { matrix.read(row: row, into: start + row * matrix.columns) }
+    }
+    return Array(buffer.values)
   }
 
   /// The address of `values`, which has at least one element.

@@ -1,5 +1,6 @@
 import Adapters
 import Kernels
+import Safetensors
 
 /// Why an adapter cannot be trained on a model.
 public enum AdapterTrainingError: Error, Equatable, Sendable {
@@ -21,12 +22,15 @@ extension AdaptedModel {
       if let stored = tensor.storedName { byName[stored] = tensor }
     }
     var replaced: [(tensor: BaseTensor, values: AdapterTensor)] = []
-    func replace(_ name: String, by values: AdapterTensor) throws {
+    var fileNames: [String: [String]] = [:]
+    func replace(_ name: String, by info: TensorInfo) throws {
+      let values = try loader.tensor(info)
       guard let tensor = byName[name] else { throw AdapterTrainingError.missingModule(name) }
       guard tensor.shape == values.shape else {
         throw AdapterTrainingError.shape(
           tensor: name, found: values.shape, expected: tensor.shape)
       }
+      fileNames[tensor.name, default: []].append(info.name)
       // PEFT saves a bias twice that is trained by two settings.
       if !replaced.contains(where: { $0.tensor === tensor }) { replaced.append((tensor, values)) }
     }
@@ -37,7 +41,7 @@ extension AdaptedModel {
       if bound.module.method == NormTuning.self {
         for (leaf, info) in bound.module.tensors.sorted(by: { $0.key < $1.key }) {
           let name = leaf.hasSuffix("bias") ? bound.bias : bound.weight
-          try replace(name ?? "\(bound.module.path).bias", by: try loader.tensor(info))
+          try replace(name ?? "\(bound.module.path).bias", by: info)
         }
         continue
       }
@@ -47,6 +51,9 @@ extension AdaptedModel {
       guard let method = try loader.method(of: bound) as? any TrainableMethod else {
         throw AdapterTrainingError.method(
           title: bound.module.method.descriptor.title, module: bound.module.path)
+      }
+      for (leaf, info) in bound.module.tensors {
+        fileNames["\(linear.path).\(leaf)", default: []].append(info.name)
       }
       do {
         layers.append(
@@ -59,9 +66,10 @@ extension AdaptedModel {
       }
     }
     for bound in binding.replacements {
-      try replace(bound.name, by: try loader.tensor(bound.replacement.tensor))
+      try replace(bound.name, by: bound.replacement.tensor)
     }
     try self.init(model, adapters: layers, tensors: replaced.map(\.tensor))
+    self.fileNames = fileNames
     for (tensor, values) in replaced { tensor.set(values.reals) }
     parametersChanged()
   }

@@ -7,6 +7,8 @@ public final class AdaptedModel {
   public let adapters: [(linear: Linear, adapter: AttachedAdapter<Float>)]
   /// Trained tensors of the base.
   public let tensors: [BaseTensor]
+  /// The tensors of the adapter's file that each entry of the parameters came from.
+  public internal(set) var fileNames: [String: [String]] = [:]
 
   /// - Parameters:
   ///   - adapters: the layers' adapters, and the tensors that they start from, by leaf.

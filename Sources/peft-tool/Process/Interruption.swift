@@ -1,4 +1,5 @@
 import Safetensors
+import Synchronization
 
 import class Foundation.Thread
 
@@ -14,6 +15,15 @@ import class Foundation.Thread
 enum Interruption {
   static let exitStatus: Int32 = 130
 
+  private static let isGraceful = Atomic<Bool>(false)
+  private static let requested = Atomic<Bool>(false)
+
+  /// From here on the first signal only asks to end; the second one ends at once.
+  static func beginGraceful() { isGraceful.store(true, ordering: .relaxed) }
+
+  /// Somebody asked to end.
+  static var isRequested: Bool { requested.load(ordering: .relaxed) }
+
   /// From here on the signals are waited for by a thread of their own; no other thread sees them.
   static func handle() {
     var signals = sigset_t()
@@ -25,6 +35,11 @@ enum Interruption {
       var awaited = awaited
       var received: Int32 = 0
       guard sigwait(&awaited, &received) == 0 else { return }
+      if isGraceful.load(ordering: .relaxed) {
+        requested.store(true, ordering: .relaxed)
+        write(STDERR_FILENO, "interrupted: ending after this step; once more to end at once\n")
+        guard sigwait(&awaited, &received) == 0 else { return }
+      }
       AtomicOutput.discardAll()
       write(STDERR_FILENO, "interrupted: nothing was changed\n")
       _exit(exitStatus)

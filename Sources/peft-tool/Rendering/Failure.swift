@@ -2,6 +2,7 @@ import Adapters
 import Kernels
 import Operations
 import Safetensors
+import Training
 
 #if canImport(Glibc)
   import Glibc
@@ -58,6 +59,12 @@ struct Failure {
       case let error as UndoError: Failure(undo: error)
       case let error as QuantizeError: Failure(quantize: error)
       case let error as QuantizationError: Failure(quantization: error)
+      case let error as TrainingError: Failure(training: error)
+      case let error as TrainingFileError: Failure(trainingFile: error)
+      case let error as ModelError: Failure(model: error)
+      case let error as AdapterTrainingError: Failure(adapterTraining: error)
+      case let error as DataError: Failure(data: error)
+      case let error as PretrainedTokenizer.LoadError: Failure(tokenizer: error)
       case let error as MethodError:
         Failure("method", .wrongData, error.clause)
       default:
