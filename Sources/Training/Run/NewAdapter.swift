@@ -36,6 +36,9 @@ struct NewAdapter {
     let output = try AdapterOutput(at: path, replacing: false)
     var generator = TorchGenerator(seed: request.seed)
     let (linears, norms) = try targets()
+    guard !linears.isEmpty || !norms.isEmpty else {
+      throw TrainingError.notTrainable(method: plan.name)
+    }
     let geometries = linears.map(geometry) + norms.map(geometry)
     let settings = MethodSettings(values)
     for (name, tensor) in try sharedTensors(geometries, settings) {
@@ -59,9 +62,6 @@ struct NewAdapter {
         let values = tensor.elements()
         try output.add(Self.prefix + tensor.name, tensor.shape, values)
       }
-    }
-    guard !linears.isEmpty || !norms.isEmpty || !whole.isEmpty else {
-      throw TrainingError.nothingToTrain
     }
     try output.commit(config: configuration(linears: linears, norms: norms))
   }

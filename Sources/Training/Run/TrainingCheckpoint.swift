@@ -50,12 +50,7 @@ struct TrainingCheckpoint {
       layout: SafetensorsLayout(
         tensors: tensors.map { ($0.name, $0.dtype, $0.shape) },
         metadata: [(key: "training_state", value: JSONValue.object(state).serialized())]))
-    let bytes = Dictionary(
-      tensors.map { ($0.name, $0.bytes) }, uniquingKeysWith: { first, _ in first })
-    for tensor in writer.layout.tensors {
-      try writer.file.write(
-        bytes[tensor.name] ?? [], at: writer.layout.absoluteRange(of: tensor).lowerBound)
-    }
+    for tensor in tensors { try writer.write(tensor.bytes, to: tensor.name) }
     try writer.finish()
   }
 

@@ -7,6 +7,7 @@ struct TrainCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "train",
     abstract: "Train an adapter on a model and data.",
+    usage: "peft-tool train BASE OUT --data FILE [<options>]",
     discussion: """
       BASE is a Hugging Face folder of LLaMA, Mistral, Qwen2, Qwen3, GPT-2, BERT or ViT; OUT \
       becomes a PEFT folder with the adapter, training_log.jsonl and loss.svg. A line of DATA has \
