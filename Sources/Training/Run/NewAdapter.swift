@@ -100,10 +100,14 @@ struct NewAdapter {
       if let stored, wanted.remove(stored) != nil { return true }
       return wanted.remove(path) != nil
     }
-    let norms = model.norms.filter { isWanted($0.path, $0.weight) }
+    // Full fine-tuning stores whole what is no linear layer.
+    let norms = model.norms.filter { isWanted($0.path, $0.weight) && method != FullTuning.self }
     let heads = Set(wholeModules.map(\.path))
+    // A head that is the input embedding is no layer of its own.
     let linears = model.linears.filter {
-      isWanted($0.path, $0.weight) && !heads.contains($0.path)
+      $0.weight.name == $0.path + ".weight" && $0.weight.shape.count == 2
+        && isWanted($0.path, $0.weight)
+        && !heads.contains($0.path)
     }
     // What the plan has beyond this model's layers: the pooler of a model without one, a second head.
     let kinds = Set(
@@ -134,7 +138,8 @@ struct NewAdapter {
   /// Modules whose tensors are trained and stored whole: a classifier's head, norms besides a method.
   private var wholeModules: [(path: String, tensors: [BaseTensor])] {
     var modules: [(path: String, tensors: [BaseTensor])] = []
-    if plan.trainsNorms, method != NormTuning.self {
+    let trainsNorms = plan.trainsNorms || (method == FullTuning.self && request.targets == nil)
+    if trainsNorms, method != NormTuning.self {
       modules += model.norms.map { ($0.path, [$0.weight, $0.bias].compactMap(\.self)) }
     }
     if trainsHead {
