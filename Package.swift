@@ -42,7 +42,7 @@ let package = Package(
     .testTarget(name: "OperationsTests", dependencies: ["Operations", "CKernels"]),
     .testTarget(
       name: "TrainingTests",
-      dependencies: ["Training", "Adapters", "Kernels", "CKernels", "Safetensors"]),
+      dependencies: ["Training", "Operations", "Adapters", "Kernels", "CKernels", "Safetensors"]),
     .testTarget(
       name: "CLITests", dependencies: ["peft-tool", "Safetensors"], exclude: ["Help"]),
   ]

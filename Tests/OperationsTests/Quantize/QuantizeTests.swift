@@ -1,4 +1,5 @@
 import Foundation
+import Adapters
 import Kernels
 import Safetensors
 import Testing
