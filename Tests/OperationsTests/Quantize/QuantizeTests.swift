@@ -1,5 +1,5 @@
-import Foundation
 import Adapters
+import Foundation
 import Kernels
 import Safetensors
 import Testing
