@@ -45,9 +45,7 @@ let package = Package(
     .testTarget(name: "OperationsTests", dependencies: ["Operations", "CKernels"]),
     .testTarget(
       name: "TrainingTests",
-      dependencies: [
-        "Training", "Adapters", "Kernels", "CKernels", "Operations", "Safetensors",
-      ]),
+      dependencies: ["Training", "Operations", "Adapters", "Kernels", "CKernels", "Safetensors"]),
     .testTarget(
       name: "CLITests", dependencies: ["peft-tool", "Safetensors"], exclude: ["Help"]),
   ]

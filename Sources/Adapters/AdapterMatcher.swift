@@ -242,4 +242,13 @@ extension ElementType {
     default: return nil
     }
   }
+
+  /// The stored type's name in the file format.
+  public var dtype: DType {
+    switch self {
+    case .f32: .f32
+    case .f16: .f16
+    case .bf16: .bf16
+    }
+  }
 }

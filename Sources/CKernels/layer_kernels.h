@@ -24,6 +24,7 @@ static const ck_layer_kernels layer_kernels = {
     .dots = dots,
     .cross_entropy = cross_entropy,
     .adamw = adamw,
+    .adamw_decoded = adamw_decoded,
     .sgd = sgd,
     .sum_of_squares = sum_of_squares,
 };

@@ -20,6 +20,24 @@ CK_TARGET static void adamw(const ck_adamw *step, ptrdiff_t count, const float *
   }
 }
 
+/// bitsandbytes' AdamW between decoding and encoding: torch's add and addcmul are fused.
+CK_TARGET static void adamw_decoded(const ck_adamw *step, ptrdiff_t count,
+                                    const float *gradients, float *values, float *first,
+                                    float *second) {
+  for (ptrdiff_t i = 0; i < count; i += LANES) {
+    ptrdiff_t left = count - i;
+    vec g = v_take(gradients + i, left), m = v_take(first + i, left);
+    vec v = v_take(second + i, left), p = v_take(values + i, left);
+    m = v_fma(g, v_splat(step->rest1), m * v_splat(step->beta1));
+    v = v_fma(v_splat(step->rest2) * g, g, v * v_splat(step->beta2));
+    vec size = v_sqrt(v) / v_splat(step->root) + v_splat(step->epsilon);
+    p = p * v_splat(step->keep) + v_splat(-step->step_size) * m / size;
+    v_put(first + i, m, left);
+    v_put(second + i, v, left);
+    v_put(values + i, p, left);
+  }
+}
+
 CK_TARGET static void sgd(float rate, float momentum, float keep, ptrdiff_t count,
                           const float *gradients, float *values, float *velocity) {
   for (ptrdiff_t i = 0; i < count; i += LANES) {

@@ -11,6 +11,7 @@
 #include "layer.h"
 #include "merge.h"
 #include "nf4.h"
+#include "packed.h"
 #include "undo.h"
 #include "vector.h"
 #include "workers.h"

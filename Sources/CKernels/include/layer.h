@@ -52,6 +52,8 @@ typedef struct {
   /// Learning rate / (1 − β1ᵗ), and √(1 − β2ᵗ).
   float step_size, root;
   float epsilon;
+  /// β1, for the 8-bit step.
+  float beta1;
 } ck_adamw;
 
 /// The passes of a transformer's layers between its matrix products, each over rows that lie one after
@@ -127,6 +129,12 @@ typedef struct {
   void (*_Nonnull adamw)(const ck_adamw *_Nonnull step, ptrdiff_t count,
                          const float *_Nonnull gradients, float *_Nonnull values,
                          float *_Nonnull first, float *_Nonnull second);
+  /// The step of AdamW between decoding and encoding its state, in the order of bitsandbytes' operations
+  /// on processors: `m = fma(g, 1 − β1, m·β1)`, `v = fma((1 − β2)·g, g, v·β2)`, decay,
+  /// `p += (−step·m)/(√v/root + ε)`.
+  void (*_Nonnull adamw_decoded)(const ck_adamw *_Nonnull step, ptrdiff_t count,
+                                 const float *_Nonnull gradients, float *_Nonnull values,
+                                 float *_Nonnull first, float *_Nonnull second);
   /// `velocity = momentum·velocity + g`, `values = keep·values − rate·velocity`; without velocity g
   /// itself.
   void (*_Nonnull sgd)(float rate, float momentum, float keep, ptrdiff_t count,

@@ -10,7 +10,7 @@ public struct StoredMatrix: @unchecked Sendable {
   private enum Storage {
     /// The elements, row by row, and what keeps them in memory.
     case elements(ElementType, UnsafeRawPointer, owner: AnyObject?)
-    case decoded(DecoderBox)
+    case packed(PackedMatrix)
   }
 
   /// A matrix over memory that `owner` keeps.
@@ -24,11 +24,16 @@ public struct StoredMatrix: @unchecked Sendable {
     storage = .elements(element, start, owner: owner)
   }
 
-  /// A matrix whose rows come from `decoder`.
-  public init(_ decoder: any RowDecoder) {
-    rows = decoder.rows
-    columns = decoder.columns
-    storage = .decoded(DecoderBox(decoder))
+  /// A quantized matrix.
+  public init(_ matrix: PackedMatrix) {
+    rows = matrix.rows
+    columns = matrix.columns
+    storage = .packed(matrix)
+  }
+
+  /// The matrix as it is packed; nil where the elements are held as such.
+  public var packed: PackedMatrix? {
+    if case .packed(let matrix) = storage { matrix } else { nil }
   }
 
   /// An operand of a product. Valid as long as this matrix lives.
@@ -40,13 +45,9 @@ public struct StoredMatrix: @unchecked Sendable {
     case .elements(let element, let start, owner: _):
       operand.start = start
       operand.element = element.kernelElement
-    case .decoded(let box):
-      operand.decode_context = UnsafeRawPointer(Unmanaged.passUnretained(box).toOpaque())
-      operand.decode = { context, row, column, count, destination in
-        guard let context, let destination else { return }
-        Unmanaged<DecoderBox>.fromOpaque(context).takeUnretainedValue().decoder
-          .decode(row: row, columns: column..<column + count, into: destination)
-      }
+    case .packed(let matrix):
+      operand.decode_context = matrix.description
+      operand.decode = matrix.decoder
     }
     return operand
   }
@@ -57,8 +58,8 @@ public struct StoredMatrix: @unchecked Sendable {
     case .elements(let element, let start, owner: _):
       ck_widen(
         element.kernelElement, start + row * columns * element.size, destination, columns)
-    case .decoded(let box):
-      box.decoder.decode(row: row, columns: 0..<columns, into: destination)
+    case .packed(let matrix):
+      matrix.decode(row: row, columns: 0..<columns, into: destination)
     }
   }
 }
@@ -69,18 +70,4 @@ extension StoredMatrix: RowSource {
       if let start = band[row].baseAddress { read(row: row, into: start) }
     }
   }
-}
-
-/// A matrix that is held in a packed form, such as NF4.
-public protocol RowDecoder: AnyObject, Sendable {
-  var rows: Int { get }
-  var columns: Int { get }
-  /// Writes a part of a row in f32. Several threads call it at once.
-  func decode(row: Int, columns: Range<Int>, into destination: UnsafeMutablePointer<Float>)
-}
-
-/// An object with a fixed address for C to hold.
-private final class DecoderBox: Sendable {
-  let decoder: any RowDecoder
-  init(_ decoder: any RowDecoder) { self.decoder = decoder }
 }

@@ -17,7 +17,7 @@ public final class AdamW: Optimizer {
       return ck_adamw(
         keep: Float(1 - learningRate * weightDecay), rest1: Float(1 - beta1), beta2: Float(beta2),
         rest2: Float(1 - beta2), step_size: Float(learningRate / (1 - power(beta1, step))),
-        root: Float(root), epsilon: Float(epsilon))
+        root: Float(root), epsilon: Float(epsilon), beta1: Float(beta1))
     }
 
     /// xⁿ by squaring: a few roundings, the same everywhere.
@@ -35,14 +35,20 @@ public final class AdamW: Optimizer {
   public let groups: [StepGroup]
   public let settings: Settings
   public private(set) var steps = 0
-  private let first: ScalarBuffer<Float>
-  private let second: ScalarBuffer<Float>
+  private let memory: StateMemory
+  private let first: Row<Float>
+  private let second: Row<Float>
 
-  public init(count: Int, groups: [StepGroup], settings: Settings = Settings()) {
+  /// - Parameter folder: where the state is paged to; nil: it stays in memory. The results are the same.
+  public init(
+    count: Int, groups: [StepGroup], settings: Settings = Settings(), paging folder: String? = nil
+  ) throws(OptimizerError) {
     self.groups = groups
     self.settings = settings
-    first = ScalarBuffer(count: count)
-    second = ScalarBuffer(count: count)
+    memory = try StateMemory(
+      bytes: 2 * StateMemory.size(of: count, Float.self), paging: folder)
+    first = memory.section(of: count, Float.self)
+    second = memory.section(of: count, Float.self)
   }
 
   public func step(
@@ -52,17 +58,20 @@ public final class AdamW: Optimizer {
     steps += 1
     guard let values = parameters.values.values.baseAddress,
       let gradients = parameters.gradients.values.baseAddress,
-      let first = first.values.baseAddress, let second = second.values.baseAddress
+      let first = first.baseAddress, let second = second.baseAddress
     else { return }
     for group in groups {
       let numbers = settings.kernel(
         learningRate: learningRate * group.rate, weightDecay: group.weightDecay, step: steps)
-      pool.split(group.range.count, least: 1 << 13) { part in
-        let at = group.range.lowerBound + part.lowerBound
-        withUnsafePointer(to: numbers) {
-          ck_layer().pointee.adamw(
-            $0, part.count, gradients + at, values + at, first + at, second + at)
+      for window in memory.windows(of: group.range) {
+        pool.split(window.count, least: 1 << 13) { part in
+          let at = window.lowerBound + part.lowerBound
+          withUnsafePointer(to: numbers) {
+            ck_layer().pointee.adamw(
+              $0, part.count, gradients + at, values + at, first + at, second + at)
+          }
         }
+        memory.release()
       }
     }
   }
@@ -70,20 +79,19 @@ public final class AdamW: Optimizer {
   public var state: OptimizerState {
     OptimizerState(
       steps: steps,
-      values: ["exp_avg": .real(Array(first.values)), "exp_avg_sq": .real(Array(second.values))])
+      values: ["exp_avg": .real(Array(first)), "exp_avg_sq": .real(Array(second))])
   }
 
   public func restore(_ state: OptimizerState) throws(OptimizerError) {
     let first = try state.reals("exp_avg", count: self.first.count)
     let second = try state.reals("exp_avg_sq", count: self.second.count)
-    _ = self.first.values.update(fromContentsOf: first)
-    _ = self.second.values.update(fromContentsOf: second)
+    _ = self.first.update(fromContentsOf: first)
+    _ = self.second.update(fromContentsOf: second)
     steps = state.steps
   }
 
   public func reset() {
     steps = 0
-    first.values.update(repeating: 0)
-    second.values.update(repeating: 0)
+    memory.clear()
   }
 }

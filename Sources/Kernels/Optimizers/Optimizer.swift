@@ -38,6 +38,8 @@ public struct OptimizerState: Equatable, Sendable {
 public enum OptimizerError: Error, Equatable, Sendable {
   /// A state of another optimiser, or of other parameters.
   case state(name: String)
+  /// A file for the state cannot be made in `folder`: the system's error.
+  case paging(folder: String, errno: Int32)
 }
 
 extension OptimizerState {

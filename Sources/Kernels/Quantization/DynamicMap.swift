@@ -1,26 +1,34 @@
-/// The signed dynamic 8-bit map of bitsandbytes: 127 negative values, 0, 128 positive ones; seven
-/// decades with ever more steps (Dettmers et al., arXiv:2110.02861, section 2.1). The f32 entries come
-/// from a fused linspace and cannot be derived by plain arithmetic.
-enum DynamicMap {
-  /// The values, ascending. The negative ones mirror the positive ones, without 1.
-  static let values: [Float] = {
-    let positive = positiveBits.map(Float.init(bitPattern:))
-    return positive.dropLast().reversed().map(-) + [0] + positive
-  }()
+/// The dynamic 8-bit maps of bitsandbytes: seven decades with ever more steps (Dettmers et al.,
+/// arXiv:2110.02861, section 2.1). The f32 entries come from a fused linspace and cannot be derived by
+/// plain arithmetic.
+struct DynamicMap: Sendable {
+  /// 127 negative values, 0, 128 positive ones.
+  static let signed = DynamicMap(
+    values: {
+      let positive = positiveBits.map(Float.init(bitPattern:))
+      return positive.dropLast().reversed().map(-) + [0] + positive
+    }())
+  /// 0 and 255 positive values.
+  static let unsigned = DynamicMap(values: unsignedBits.map(Float.init(bitPattern:)))
 
+  /// The values, ascending.
+  let values: [Float]
   /// Midpoints between neighbours, f32(f32(a + b) / 2).
-  static let midpoints: [Float] = zip(values, values.dropFirst()).map { ($0 + $1) * 0.5 }
-
+  let midpoints: [Float]
   /// The code at each of 65536 equal steps from −1 to 1, by which bitsandbytes quantizes on processors:
   /// the number of midpoints below f32(−1 + f32(2·step / 65535)).
-  static let lookup: [UInt8] = {
+  let lookup: [UInt8]
+
+  private init(values: [Float]) {
+    let midpoints = zip(values, values.dropFirst()).map { ($0 + $1) * 0.5 }
     var code = 0
-    return (0..<65536).map { step in
+    lookup = (0..<65536).map { step in
       let value = -1 + Float(2 * step) / 65535
       while code < 255 && midpoints[code] < value { code += 1 }
       return UInt8(code)
     }
-  }()
+    (self.values, self.midpoints) = (values, midpoints)
+  }
 
   private static let positiveBits: [UInt32] = [
     0x3513_A3B7, 0x365A_1A94, 0x3702_05FF, 0x37B2_4206, 0x3837_8034, 0x388A_EFB3, 0x38BA_1F4B,

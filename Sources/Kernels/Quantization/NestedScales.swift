@@ -15,7 +15,7 @@ public struct NestedScales: Sendable, Equatable {
   /// Scales that share one f32.
   public static let blockSize = 256
   /// The signed dynamic map, 256 values in ascending order.
-  public static var defaultMap: [Float] { DynamicMap.values }
+  public static var defaultMap: [Float] { DynamicMap.signed.values }
 
   /// One code for each scale.
   public let codes: [UInt8]
@@ -50,12 +50,12 @@ public struct NestedScales: Sendable, Equatable {
     switch rounding {
     case .bnbCPU:
       ck_nested_encode_by_lookup(
-        scales, scales.count, offset, DynamicMap.lookup, &codes, &absmax)
+        scales, scales.count, offset, DynamicMap.signed.lookup, &codes, &absmax)
     case .nearest:
       ck_nested_encode_nearest(
-        scales, scales.count, offset, DynamicMap.midpoints, &codes, &absmax)
+        scales, scales.count, offset, DynamicMap.signed.midpoints, &codes, &absmax)
     }
-    (self.codes, self.absmax, self.offset, map) = (codes, absmax, offset, DynamicMap.values)
+    (self.codes, self.absmax, self.offset, map) = (codes, absmax, offset, DynamicMap.signed.values)
   }
 
   /// Scales as a file holds them.

@@ -51,7 +51,7 @@ public struct ModelInspection: Sendable {
     modelType = base?.modelType
     quantization = base.flatMap(Self.quantization(of:))
     problems = checkpoint.problems
-    weightProblems = try base.map { try QuantizedModel($0).problems } ?? []
+    weightProblems = base.map { QuantizedModel($0).problems } ?? []
   }
 
   public var parameters: Int { elements.reduce(0) { $0 + $1.count } }

@@ -57,7 +57,7 @@ public struct Verification: Sendable {
       let checkpoint = try Checkpoint(path: path, tolerant: true)
       problems = checkpoint.problems.map(Problem.checkpoint)
       if let base = try? BaseModel(path: path) {
-        problems += try QuantizedModel(base).problems.map(Problem.quantized)
+        problems += QuantizedModel(base).problems.map(Problem.quantized)
       }
       checked = checkpoint.tensors.count
       let found = try Fingerprint(of: checkpoint)

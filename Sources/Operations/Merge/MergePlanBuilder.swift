@@ -309,14 +309,3 @@ extension MergedTensor.Shape {
     }
   }
 }
-
-extension ElementType {
-  /// The stored type's name in the file format.
-  var dtype: DType {
-    switch self {
-    case .f32: .f32
-    case .f16: .f16
-    case .bf16: .bf16
-    }
-  }
-}

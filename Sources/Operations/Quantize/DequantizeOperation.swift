@@ -85,7 +85,7 @@ extension QuantizedModel {
   /// The quantized model `base`, all of whose weights are sound.
   init(restoring base: BaseModel) throws {
     let path = base.checkpoint.path
-    let model = try QuantizedModel(base)
+    let model = QuantizedModel(base)
     if let problem = model.problems.first { throw QuantizeError.unsound(path: path, problem) }
     guard !model.weights.isEmpty else {
       guard let method = ModelInspection.quantization(of: base) else {
@@ -100,7 +100,7 @@ extension QuantizedModel {
 extension BaseModel {
   /// The model as a quantized one; nil when it has no quantized weights.
   func quantized() throws -> QuantizedModel? {
-    let model = try QuantizedModel(self)
+    let model = QuantizedModel(self)
     if let problem = model.problems.first {
       throw QuantizeError.unsound(path: checkpoint.path, problem)
     }

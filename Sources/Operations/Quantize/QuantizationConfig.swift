@@ -1,3 +1,4 @@
+import Kernels
 import Safetensors
 
 /// `quantization_config` of `config.json`, as transformers 5 writes it for bitsandbytes.

@@ -18,6 +18,8 @@ public final class BaseTensor {
   private var floats: Row<Float>?
 
   public var isTrained: Bool { gradient != nil }
+  /// Held quantized: such a tensor is not trained itself.
+  public var isQuantized: Bool { matrix.packed != nil }
   public var count: Int { shape.reduce(1, *) }
 
   /// A tensor over elements that `owner` keeps.
@@ -35,6 +37,20 @@ public final class BaseTensor {
       floats = Row(
         start: start.assumingMemoryBound(to: Float.self), count: shape.reduce(1, *))
     }
+  }
+
+  /// The weight of a linear layer that is held quantized, `out × in` whatever `shape` says.
+  ///
+  /// - Parameter element: the type that it decodes to.
+  public init(
+    name: String, storedName: String?, shape: [Int], element: ElementType, _ packed: PackedMatrix
+  ) {
+    precondition(packed.rows * packed.columns == shape.reduce(1, *))
+    self.name = name
+    self.storedName = storedName
+    self.shape = shape
+    self.element = element
+    matrix = StoredMatrix(packed)
   }
 
   /// A tensor of `values`.
@@ -76,7 +92,7 @@ public final class BaseTensor {
 
   /// Moves the elements into memory that an optimiser changes. From now on the layers add to `gradient`.
   public func train(values: Row<Float>, gradient: Row<Float>, owner: AnyObject) {
-    precondition(values.count == count && gradient.count == count)
+    precondition(values.count == count && gradient.count == count && !isQuantized)
     guard let start = values.baseAddress else { return }
     for row in 0..<matrix.rows { matrix.read(row: row, into: start + row * matrix.columns) }
     matrix = StoredMatrix(
@@ -89,13 +105,5 @@ public final class BaseTensor {
   public func set(_ elements: [Float]) {
     precondition(elements.count == count)
     _ = values.update(fromContentsOf: elements)
-  }
-
-  /// Holds the elements in another form, such as NF4.
-  public func hold(as matrix: StoredMatrix) {
-    precondition(matrix.rows == self.matrix.rows && matrix.columns == self.matrix.columns)
-    precondition(!isTrained)
-    self.matrix = matrix
-    floats = nil
   }
 }

@@ -18,6 +18,9 @@ public final class AdaptedModel {
     adapters: [(linear: Linear, layer: any AdapterLayer<Float>, start: [String: AdapterTensor])],
     tensors: [BaseTensor] = []
   ) throws(MethodError) {
+    if let tensor = tensors.first(where: \.isQuantized) {
+      throw .layer(reason: "\(tensor.name) is quantized and cannot be trained itself")
+    }
     self.model = model
     self.tensors = tensors
     parameters = TrainableParameters(

@@ -1,3 +1,5 @@
+import Adapters
+import Kernels
 import Safetensors
 
 /// Why a model cannot be built from a folder, or cannot take a batch.
@@ -15,6 +17,12 @@ public enum ModelError: Error, Equatable, Sendable {
   case elementType(tensor: String, type: DType)
   /// The file of a tensor could not be read.
   case reading(SafetensorsError)
+  /// A quantized weight of the checkpoint is not sound.
+  case quantized(QuantizedProblem)
+  /// The checkpoint is to be quantized, and is already.
+  case alreadyQuantized(path: String)
+  /// A weight cannot be quantized: it has an infinity or NaN.
+  case quantization(tensor: String, QuantizationError)
   /// A token that the vocabulary does not have.
   case token(id: Int, vocabulary: Int)
   /// A sequence is longer than the model's table of positions.

@@ -13,9 +13,12 @@ extension TransformerModel {
   ///
   /// - Parameters:
   ///   - purpose: nil: what the configuration's `architectures` say, or what the family is for.
+  ///   - quantization: how the frozen weights of linear layers are held, the head's excepted; nil: as they
+  ///     are stored. A checkpoint that is quantized stays so.
   ///   - seed: for a head that the checkpoint does not have.
   public static func load(
-    _ base: BaseModel, purpose: Purpose? = nil, context: LayerContext, seed: UInt64 = 0
+    _ base: BaseModel, purpose: Purpose? = nil, quantization: QuantizationScheme? = nil,
+    context: LayerContext, seed: UInt64 = 0
   ) throws(ModelError) -> TransformerModel {
     guard let json = base.config else {
       throw .missingConfiguration(path: base.checkpoint.folder)
@@ -30,7 +33,7 @@ extension TransformerModel {
     default: throw .unsupportedModel(type: base.modelType)
     }
     let loader = WeightLoader(
-      base, prefix: build.prefix, seed: seed,
+      try FrozenWeights(base, quantization: quantization), prefix: build.prefix, seed: seed,
       deviation: try configuration.real("initializer_range") ?? 0.02)
     let stated = Purpose(architectures: try configuration.texts("architectures"))
     return try build.load(

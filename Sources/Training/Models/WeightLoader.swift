@@ -5,9 +5,9 @@ import Safetensors
 
 /// Brings a base model's tensors into memory, by their names in memory.
 ///
-/// Matrices stay in the type that they are stored in; vectors are widened to f32.
+/// Matrices stay in the type that they are stored in, or quantized; vectors are widened to f32.
 final class WeightLoader {
-  let base: BaseModel
+  private let weights: FrozenWeights
   private let tensors: [String: BaseModel.Tensor]
   /// What checkpoints of the model without a head leave out: `model.`, `transformer.`, `bert.`.
   private let prefix: String
@@ -18,11 +18,11 @@ final class WeightLoader {
   /// - Parameters:
   ///   - seed: for heads that the checkpoint does not have.
   ///   - deviation: of the weights of such heads.
-  init(_ base: BaseModel, prefix: String, seed: UInt64, deviation: Double) {
-    self.base = base
+  init(_ weights: FrozenWeights, prefix: String, seed: UInt64, deviation: Double) {
+    self.weights = weights
     self.prefix = prefix
     self.deviation = deviation
-    tensors = base.tensorsInMemory
+    tensors = weights.model.tensorsInMemory
     generator = TorchGenerator(seed: seed)
   }
 
@@ -38,26 +38,26 @@ final class WeightLoader {
     contains(name) ? try tensor(name, shape) : nil
   }
 
-  /// The tensor `name`.
-  ///
-  /// - Parameter shape: what it must be; a −1 stands for any size.
-  func tensor(_ name: String, _ shape: [Int]) throws(ModelError) -> BaseTensor {
+  private func found(_ name: String, _ shape: [Int]) throws(ModelError) -> BaseModel.Tensor {
     guard let tensor = find(name) else { throw .missingTensor(name: name) }
     guard tensor.shape.count == shape.count,
       zip(tensor.shape, shape).allSatisfy({ $0 == $1 || $1 == -1 })
     else { throw .shape(tensor: tensor.name, found: tensor.shape, expected: shape) }
-    let element: ElementType
-    switch tensor.dtype {
-    case .f32: element = .f32
-    case .f16: element = .f16
-    case .bf16: element = .bf16
-    default: throw .elementType(tensor: tensor.name, type: tensor.dtype)
+    return tensor
+  }
+
+  /// The tensor `name`, unpacked where it is quantized.
+  ///
+  /// - Parameter shape: what it must be; a −1 stands for any size.
+  func tensor(_ name: String, _ shape: [Int]) throws(ModelError) -> BaseTensor {
+    let tensor = try found(name, shape)
+    if let values = try weights.unpacked(tensor) {
+      return BaseTensor(name: name, storedName: tensor.name, shape: tensor.shape, values)
     }
-    let memory = TensorMemory(bytes: tensor.info.byteCount)
-    do {
-      try base.checkpoint.shards[tensor.shard].read(
-        0..<tensor.info.byteCount, of: tensor.info, into: memory.bytes)
-    } catch { throw .reading(error) }
+    guard let element = ElementType(tensor.dtype) else {
+      throw .elementType(tensor: tensor.name, type: tensor.dtype)
+    }
+    let memory = try weights.read(tensor)
     if shape.count == 1 || name.hasSuffix("cls_token") || name.hasSuffix("position_embeddings") {
       return BaseTensor(
         name: name, storedName: tensor.name, shape: tensor.shape,
@@ -70,24 +70,41 @@ final class WeightLoader {
 
   /// The linear layer at `path`, `out × in`, with a bias where the checkpoint has one.
   func linear(_ path: String, _ outFeatures: Int, _ inFeatures: Int) throws(ModelError) -> Linear {
-    Linear(
-      path: path, weight: try tensor(path + ".weight", [outFeatures, inFeatures]),
-      bias: try optional(path + ".bias", [outFeatures]))
+    try layer(path, [outFeatures, inFeatures], storedTransposed: false)
   }
 
   /// A layer stored `in × out`.
   func conv1D(_ path: String, _ outFeatures: Int, _ inFeatures: Int) throws(ModelError) -> Linear {
-    Linear(
-      path: path, weight: try tensor(path + ".weight", [inFeatures, outFeatures]),
-      bias: try optional(path + ".bias", [outFeatures]), storedTransposed: true)
+    try layer(path, [inFeatures, outFeatures], storedTransposed: true)
   }
 
-  /// A layer of the head; where the checkpoint has none, a new one: weights from a normal distribution,
-  /// biases zero, as transformers makes them.
+  private func layer(
+    _ path: String, _ shape: [Int], storedTransposed: Bool
+  ) throws(ModelError) -> Linear {
+    let name = path + ".weight"
+    let bias = try optional(path + ".bias", [shape[storedTransposed ? 1 : 0]])
+    let stored = try found(name, shape)
+    guard let packed = try weights.packed(stored, storedTransposed: storedTransposed) else {
+      return Linear(
+        path: path, weight: try tensor(name, shape), bias: bias,
+        storedTransposed: storedTransposed)
+    }
+    let weight = BaseTensor(
+      name: name, storedName: stored.name, shape: shape,
+      element: ElementType(stored.dtype) ?? .bf16, packed)
+    return Linear(path: path, weight: weight, bias: bias)
+  }
+
+  /// A layer of the head, which is not held quantized: it may be trained itself. Where the checkpoint has
+  /// none, a new one: weights from a normal distribution, biases zero, as transformers makes them.
   func head(
     _ path: String, _ outFeatures: Int, _ inFeatures: Int, bias: Bool
   ) throws(ModelError) -> Linear {
-    if contains(path + ".weight") { return try linear(path, outFeatures, inFeatures) }
+    if contains(path + ".weight") {
+      return Linear(
+        path: path, weight: try tensor(path + ".weight", [outFeatures, inFeatures]),
+        bias: try optional(path + ".bias", [outFeatures]))
+    }
     let weight = generator.normal(outFeatures * inFeatures, deviation: deviation)
     return Linear(
       path: path,
@@ -113,7 +130,7 @@ final class WeightLoader {
 }
 
 /// The bytes of a tensor, at the start of a cache line.
-private final class TensorMemory: @unchecked Sendable {
+final class TensorMemory: @unchecked Sendable {
   let bytes: UnsafeMutableRawBufferPointer
   private let memory: UnsafeMutableRawPointer
 

@@ -124,7 +124,9 @@ struct NewAdapter {
 
   private func geometry(_ linear: Linear) -> LayerGeometry {
     LayerGeometry(
-      module: linear.path, kind: .linear, shape: linear.weight.shape,
+      module: linear.path, kind: .linear,
+      shape: linear.storedTransposed
+        ? [linear.inFeatures, linear.outFeatures] : [linear.outFeatures, linear.inFeatures],
       storedTransposed: linear.storedTransposed, element: linear.weight.element,
       hasBias: linear.bias != nil)
   }

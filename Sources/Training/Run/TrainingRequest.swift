@@ -51,12 +51,16 @@ public struct TrainingRequest: Sendable {
   /// Gradients are scaled down to this norm; 0: never.
   public var maximumGradientNorm = 1.0
   public var optimizer = OptimizerChoice.adamw
+  /// Keep the optimiser's memory in a file that the system pages in and out.
+  public var pagesState = false
   /// Of SGD.
   public var momentum = 0.0
   /// How much faster B learns than A.
   public var loraPlusRatio = 1.0
 
   public var precision = MatrixPrecision.f32
+  /// How the frozen linear layers are held; nil: as they are stored.
+  public var quantization: QuantizationScheme?
   public var recomputesBlocks = false
   /// Nil: 512, or as much as the model takes.
   public var sequenceLength: Int?
@@ -89,7 +93,9 @@ extension TrainingRequest {
   /// Trainable parameters and memory of the run, from headers alone.
   public func estimate() throws -> EstimateReport {
     let estimate = EstimateRequest(
-      method: method, rank: rank, targets: targets, sequenceLength: sequenceLength,
+      method: method, rank: rank, targets: targets,
+      quantization: quantization.flatMap { BaseQuantization(rawValue: $0.kind.rawValue) },
+      sequenceLength: sequenceLength,
       batchSize: batchSize, settings: settings)
     return try estimate.report(model: base)
   }

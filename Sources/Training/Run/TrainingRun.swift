@@ -54,7 +54,8 @@ public final class TrainingRun {
         pool: ThreadPool(count: request.threads), precision: request.precision)
       let (base, labels) = try Self.base(request)
       let model = try TransformerModel.load(
-        base, purpose: request.purpose, context: context, seed: request.seed)
+        base, purpose: request.purpose, quantization: request.quantization, context: context,
+        seed: request.seed)
       model.recomputesBlocks = request.recomputesBlocks
       data = try TrainingData(request, model: model, labels: labels)
       if data.evaluation == nil {
@@ -73,7 +74,7 @@ public final class TrainingRun {
       guard adapted.parameters.values.count > 0 else { throw TrainingError.nothingToTrain }
 
       totalSteps = try Self.steps(request, data.training)
-      let optimizer = Self.optimizer(request, adapted.parameters)
+      let optimizer = try Self.optimizer(request, adapted.parameters)
       trainer = Trainer(
         adapted, optimizer: optimizer,
         schedule: LearningRateSchedule(
@@ -118,12 +119,14 @@ public final class TrainingRun {
 
   private static func optimizer(
     _ request: TrainingRequest, _ parameters: TrainableParameters<Float>
-  ) -> any Optimizer {
+  ) throws -> any Optimizer {
     let groups = StepGroup.groups(
       of: parameters, weightDecay: request.weightDecay, loraPlusRatio: request.loraPlusRatio)
     let count = parameters.values.count
+    let folder = request.pagesState ? FileSystem.parent(of: request.output) : nil
     return switch request.optimizer {
-    case .adamw, .adamw8bit: AdamW(count: count, groups: groups)
+    case .adamw: try AdamW(count: count, groups: groups, paging: folder)
+    case .adamw8bit: try AdamW8bit(parameters, groups: groups, paging: folder)
     case .sgd: SGD(count: count, groups: groups, momentum: request.momentum)
     }
   }
@@ -262,6 +265,7 @@ extension TrainingRequest {
       "sequence-length": sequenceLength.map { String($0) } ?? "default",
       "pack": String(packs), "shuffle": String(shuffles),
       "eval-split": String(evaluationSplit),
+      "quantize": quantization?.kind.rawValue ?? "none",
     ]
   }
 }

@@ -1,4 +1,5 @@
 import ArgumentParser
+import Kernels
 import Operations
 import Safetensors
 import Training
@@ -137,6 +138,8 @@ struct TrainCommand: ParsableCommand {
     if let patience = options.patience { request.patience = patience }
     if let interval = options.saveEvery { request.saveInterval = interval }
     if let compute = options.compute { request.precision = compute.precision }
+    if let kind = options.quantize { request.quantization = try QuantizationScheme(kind) }
+    if schedule.paged { request.pagesState = true }
     if options.gradientCheckpointing { request.recomputesBlocks = true }
     if options.noPlot { request.plots = false }
     request.threads = options.threads ?? ProcessMemory.coreCount

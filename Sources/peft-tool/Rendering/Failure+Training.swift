@@ -88,6 +88,16 @@ extension Failure {
         "\(tensor) is \(type.rawValue), which cannot be computed with; use a base in 32, 16 or 4 bits",
         tensor: tensor)
     case .reading(let error): self.init(safetensors: error, path: nil)
+    case .quantized(let problem): self.init("quantization", .wrongData, problem.sentence)
+    case .alreadyQuantized(let path):
+      self.init(
+        "already_quantized", .wrongUsage,
+        "\(path) is quantized already, and is trained on as it is; leave out --quantize",
+        path: path)
+    case .quantization(let tensor, let error):
+      self.init(quantization: error)
+      self.tensor = tensor
+      message = "\(tensor): \(message)"
     case .token(let id, let vocabulary):
       self.init(
         "data", .wrongData,
@@ -110,6 +120,19 @@ extension Failure {
         "data", .wrongData, "the data has the label \(label), and the model \(classes) classes")
     case .missingInput(let name):
       self.init("data", .wrongData, "the data lacks \(name), which this model reads")
+    }
+  }
+
+  init(optimizer error: OptimizerError) {
+    switch error {
+    case .state(let name):
+      self.init(
+        "checkpoint", .wrongData, "the checkpoint's \(name) is not of this optimiser or adapter")
+    case .paging(let folder, let errno):
+      self.init(
+        "paging", .cannotCreate,
+        "a file for the optimiser's memory cannot be made in \(folder) (error \(errno))",
+        path: folder)
     }
   }
 

@@ -63,6 +63,7 @@ struct Failure {
       case let error as TrainingFileError: Failure(trainingFile: error)
       case let error as ModelError: Failure(model: error)
       case let error as AdapterTrainingError: Failure(adapterTraining: error)
+      case let error as OptimizerError: Failure(optimizer: error)
       case let error as DataError: Failure(data: error)
       case let error as PretrainedTokenizer.LoadError: Failure(tokenizer: error)
       case let error as MethodError:

@@ -81,6 +81,11 @@ struct ScheduleOptions: ParsableArguments {
   @Option(name: .long, help: "The optimiser (default: adamw).")
   var optimizer: TrainingRequest.OptimizerChoice?
 
+  @Flag(
+    name: .long,
+    help: "Keep the optimiser's memory in a file beside OUT that the system pages in and out.")
+  var paged = false
+
   @Option(name: .long, help: ArgumentHelp("Momentum of sgd (default: 0).", valueName: "X"))
   var momentum: Double?
 
@@ -145,6 +150,9 @@ struct RunOptions: ParsableArguments {
 
   @Option(name: .long, help: "Compute in f32 or bf16 (default: f32).")
   var compute: ComputePrecision?
+
+  @Option(name: .long, help: "Hold the frozen linear layers quantized in memory.")
+  var quantize: QuantizationScheme.Kind?
 
   @Flag(
     name: .customLong("gradient-checkpointing"),

@@ -163,13 +163,15 @@ struct TrainingFile {
     request.weightDecay = try real("weight_decay") ?? request.weightDecay
     request.maximumGradientNorm = try real("max_grad_norm") ?? request.maximumGradientNorm
     request.loraPlusRatio = try real("loraplus_lr_ratio") ?? request.loraPlusRatio
-    request.optimizer =
-      try choice(
-        "optimizer",
-        [
-          "adamw_torch": .adamw, "adamw_torch_fused": .adamw, "adamw_hf": .adamw,
-          "adamw_8bit": .adamw8bit, "adamw_bnb_8bit": .adamw8bit, "sgd": .sgd,
-        ]) ?? request.optimizer
+    let optimizer: (TrainingRequest.OptimizerChoice, paged: Bool)? = try choice(
+      "optimizer",
+      [
+        "adamw_torch": (.adamw, false), "adamw_torch_fused": (.adamw, false),
+        "adamw_hf": (.adamw, false), "adamw_8bit": (.adamw8bit, false),
+        "adamw_bnb_8bit": (.adamw8bit, false), "paged_adamw_32bit": (.adamw, true),
+        "paged_adamw_8bit": (.adamw8bit, true), "sgd": (.sgd, false),
+      ])
+    if let optimizer { (request.optimizer, request.pagesState) = optimizer }
     request.seed = try integer("seed", from: 0).map(UInt64.init) ?? request.seed
     request.sequenceLength = try integer("sequence_len") ?? request.sequenceLength
     request.packs = try flag("sample_packing")
@@ -188,6 +190,8 @@ struct TrainingFile {
     if let name = try text("adapter") {
       request.method = name == "qlora" ? "lora" : name
     }
+    if try flag("load_in_4bit") { request.quantization = try QuantizationScheme(.nf4) }
+    if try flag("load_in_8bit") { request.quantization = try QuantizationScheme(.int8) }
     let (dora, rslora) = (try flag("peft_use_dora"), try flag("peft_use_rslora"))
     if dora { request.method = "dora" } else if rslora { request.method = "rslora" }
     if dora, rslora { request.settings["use_rslora"] = .bool(true) }

@@ -76,7 +76,7 @@ extension KernelPaths {
       }
     }
 
-    /// Held in 16 bit, or behind a decoder, a matrix gives what its widened elements give.
+    /// Held in 16 bit, a matrix gives what its widened elements give.
     @Test(arguments: MatrixPrecision.allCases)
     func storedMatrices(precision: MatrixPrecision) {
       var random = SplitMix64(seed: 11)
@@ -96,25 +96,79 @@ extension KernelPaths {
               into: expected.view)
             bytes.withUnsafeBytes { raw in
               guard let start = raw.baseAddress else { return }
-              let matrices = [
-                StoredMatrix(start, element: element, rows: height, columns: width, owner: nil),
-                StoredMatrix(ArrayDecoder(rows: height, columns: width, values: widened)),
-              ]
+              let matrix = StoredMatrix(
+                start, element: element, rows: height, columns: width, owner: nil)
               ProductPaths.each { name in
-                for matrix in matrices {
-                  let c = TestMatrix(
-                    [Float](repeating: 9, count: rows * columns), rows: rows, columns: columns)
-                  pool.multiply(
-                    x.view, matrix, transposed: transposed, precision: precision, into: c.view)
-                  compare(
-                    "\(name) \(element)",
-                    Case(rows: rows, columns: columns, depth: depth, bTransposed: transposed),
-                    found: c.values, expected: expected.values)
-                }
+                let c = TestMatrix(
+                  [Float](repeating: 9, count: rows * columns), rows: rows, columns: columns)
+                pool.multiply(
+                  x.view, matrix, transposed: transposed, precision: precision, into: c.view)
+                compare(
+                  "\(name) \(element)",
+                  Case(rows: rows, columns: columns, depth: depth, bTransposed: transposed),
+                  found: c.values, expected: expected.values)
               }
             }
           }
         }
+      }
+    }
+
+    /// Quantized, a matrix gives what its decoded elements give: any code, block size and form of the
+    /// scales, blocks that run across rows, rows of an odd length.
+    @Test(arguments: MatrixPrecision.allCases)
+    func packedMatrices(precision: MatrixPrecision) throws {
+      var random = SplitMix64(seed: 12)
+      let pool = ThreadPool(count: 2)
+      for (rows, columns, depth) in [(5, 37, 21), (3, 20, 530), (2, 301, 67)] {
+        for transposed in [false, true] {
+          let (height, width) = transposed ? (columns, depth) : (depth, columns)
+          let x = TestMatrix(random.floats(rows * depth, 1), rows: rows, columns: depth)
+          let bytes = ElementType.bf16.rounded(random.floats(height * width, 1))
+          for matrix in try quantized(bytes, rows: height, columns: width) {
+            var widened = [Float](repeating: 0, count: height * width)
+            widened.withUnsafeMutableBufferPointer { matrix.decodeRows(0..<height, into: $0) }
+            let plain = TestMatrix(widened, rows: height, columns: width)
+            let expected = TestMatrix(
+              [Float](repeating: 0, count: rows * columns), rows: rows, columns: columns)
+            pool.multiply(
+              x.view, transposed ? plain.view.transposed : plain.view, precision: precision,
+              into: expected.view)
+            let packed = StoredMatrix(PackedMatrix(matrix))
+            ProductPaths.each { name in
+              let c = TestMatrix(
+                [Float](repeating: 9, count: rows * columns), rows: rows, columns: columns)
+              pool.multiply(
+                x.view, packed, transposed: transposed, precision: precision, into: c.view)
+              compare(
+                "\(name) \(matrix.columns)",
+                Case(rows: rows, columns: columns, depth: depth, bTransposed: transposed),
+                found: c.values, expected: expected.values)
+            }
+          }
+        }
+      }
+    }
+
+    /// A matrix of bf16 in every form.
+    private func quantized(
+      _ bytes: [UInt8], rows: Int, columns: Int
+    ) throws -> [QuantizedMatrix] {
+      try bytes.withUnsafeBytes { source in
+        var found = [
+          QuantizedMatrix(
+            try Int8Tensor(quantizing: source, as: .bf16, rows: rows, columns: columns))
+        ]
+        for (code, block, nested) in [
+          (FourBitCode.nf4, 64, NestedRounding.bnbCPU), (.fp4, 64, .bnbCPU), (.nf4, 32, nil),
+          (.nf4, 4096, .nearest),
+        ] as [(FourBitCode, Int, NestedRounding?)] {
+          let tensor = try FourBitTensor(
+            quantizing: source, as: .bf16, format: FourBitFormat(code: code, blockSize: block),
+            doubleQuantization: nested)
+          found.append(try QuantizedMatrix(tensor, rows: rows, columns: columns))
+        }
+        return found
       }
     }
 
@@ -185,23 +239,6 @@ extension KernelPaths {
       let results = (0..<8).map { _ in TestMatrix([0, 0, 0, 0], rows: 2, columns: 2) }
       pool.run(8) { pool.multiply(a.view, a.view, into: results[$0].view) }
       for result in results { #expect(result.values == [7, 10, 15, 22]) }
-    }
-  }
-}
-
-/// Rows out of an array.
-private final class ArrayDecoder: RowDecoder {
-  let rows: Int
-  let columns: Int
-  let values: [Float]
-
-  init(rows: Int, columns: Int, values: [Float]) {
-    (self.rows, self.columns, self.values) = (rows, columns, values)
-  }
-
-  func decode(row: Int, columns range: Range<Int>, into destination: UnsafeMutablePointer<Float>) {
-    for (offset, column) in range.enumerated() {
-      destination[offset] = values[row * columns + column]
     }
   }
 }

@@ -88,14 +88,14 @@ import Testing
     ]
     for (index, expected) in spots { #expect(map[index].bitPattern == expected, "\(index)") }
     // Around zero the steps of the table are wider than the map's.
-    #expect(Set(124...130).isDisjoint(with: DynamicMap.lookup.map(Int.init)))
-    #expect(DynamicMap.lookup == DynamicMap.lookup.sorted())
+    #expect(Set(124...130).isDisjoint(with: DynamicMap.signed.lookup.map(Int.init)))
+    #expect(DynamicMap.signed.lookup == DynamicMap.signed.lookup.sorted())
   }
 
   /// Nearest in exact arithmetic, for scaled deviations on and beside every midpoint.
   @Test func nearestTakesTheNearestValueAndTiesTheEvenCode() throws {
     let map = NestedScales.defaultMap
-    for (index, middle) in DynamicMap.midpoints.enumerated() {
+    for (index, middle) in DynamicMap.signed.midpoints.enumerated() {
       // The largest deviation is 1, so that deviations are their own scaled values.
       let scales = [1, middle.nextDown, middle, middle.nextUp]
       let codes = NestedScales(quantizing: scales, rounding: .nearest, offset: 0).codes.map(

@@ -54,14 +54,20 @@ struct PeerCase: CustomTestStringConvertible, Sendable {
     return try #require(try batches.next())
   }
 
+  /// The folder of the model.
+  var base: String { path("base") }
+
+  /// - Parameter folder: another form of the model.
   func model(
-    threads: Int = 2, precision: MatrixPrecision = .f32
+    in folder: String? = nil, quantization: QuantizationScheme? = nil, threads: Int = 2,
+    precision: MatrixPrecision = .f32
   ) throws -> AdaptedModel {
-    let base = try BaseModel(path: path("base"))
+    let base = try BaseModel(path: folder ?? self.base)
     let context = LayerContext(
       pool: ThreadPool(count: threads), precision: precision, memory: 1 << 20)
-    let model = try TransformerModel.load(base, context: context)
-    let adapter = try AdapterContents(try AdapterFile(path: path("\(name)/init"))).bind(to: base)
+    let model = try TransformerModel.load(base, quantization: quantization, context: context)
+    let adapter = try AdapterContents(try AdapterFile(path: path("\(name)/init"))).bind(
+      to: QuantizedModel(base).unpacked)
     return try AdaptedModel(model, adapter: adapter)
   }
 

@@ -52,7 +52,7 @@ import Testing
     let input = try adapted.model.input(try peer.batch())
     let count = Float(input.rows.count)
     let parameters = adapted.parameters
-    let optimizer = AdamW(
+    let optimizer = try AdamW(
       count: parameters.values.count,
       groups: StepGroup.groups(of: parameters, weightDecay: 0.01))
     for expected in try peer.losses() {

@@ -3,49 +3,50 @@ import Safetensors
 
 /// A quantized weight of a checkpoint: where its parts are. It is decoded from the files, whatever part
 /// of it is asked for; only tables and one offset are held.
-struct QuantizedWeight: Sendable {
+public struct QuantizedWeight: Sendable {
   /// The bytes of one tensor.
-  struct Part: Sendable {
-    let file: InputFile
-    let offset: Int
-    let bytes: Int
+  public struct Part: Sendable {
+    public let file: InputFile
+    public let offset: Int
+    public let bytes: Int
 
-    func read(_ range: Range<Int>) throws -> [UInt8] {
+    /// The bytes `range` of the tensor.
+    public func read(_ range: Range<Int>) throws -> [UInt8] {
       try file.read(count: range.count, at: offset + range.lowerBound)
     }
   }
 
   /// The scales of 4-bit blocks.
-  enum Scales: Sendable {
+  public enum Scales: Sendable {
     case plain(Part)
     /// `absmax` is stored as `element`.
     case nested(codes: Part, absmax: Part, element: ElementType, offset: Float, map: [Float])
   }
 
-  enum Storage: Sendable {
+  public enum Storage: Sendable {
     case fourBit(FourBitFormat, type: String, codes: Part, scales: Scales)
     case int8(codes: Part, scales: Part)
   }
 
-  let name: String
+  public let name: String
   /// Output features, input features.
-  let shape: [Int]
+  public let shape: [Int]
   /// The type that it is decoded to unless another is wanted.
-  let element: ElementType
+  public let element: ElementType
   /// The unpacked model stores the weight `in × out` (`Conv1D`).
-  let storedTransposed: Bool
-  let storage: Storage
+  public let storedTransposed: Bool
+  public let storage: Storage
   /// The tensors that belong to it, itself included.
-  let tensors: [String]
+  public let tensors: [String]
 
-  var elements: Int { shape[0] * shape[1] }
+  public var elements: Int { shape[0] * shape[1] }
   /// The shape that the weight has in the unpacked model.
-  var unpackedShape: [Int] { storedTransposed ? shape.reversed() : shape }
+  public var unpackedShape: [Int] { storedTransposed ? shape.reversed() : shape }
 
   /// Decodes the elements `range` of the `out × in` matrix, row-major, rounded once to `element`.
   ///
   /// - Parameter output: receives them.
-  func decode(
+  public func decode(
     _ range: Range<Int>, as element: ElementType, into output: UnsafeMutableRawBufferPointer
   ) throws {
     let step = 1 << 20
@@ -125,35 +126,5 @@ struct QuantizedWeight: Sendable {
             rebasing: output[at * element.size..<(at + part.count) * element.size]))
       }
     }
-  }
-}
-
-/// A quantized weight as a tensor of the unpacked model.
-struct DequantizedTensor: TensorSource {
-  let weight: QuantizedWeight
-  let element: ElementType
-
-  /// The tensor, transposed where the unpacked model has it so.
-  static func source(_ weight: QuantizedWeight, as element: ElementType) -> any TensorSource {
-    let straight = DequantizedTensor(weight: weight, element: element)
-    guard weight.storedTransposed else { return straight }
-    return TransposedTensor(
-      straight, element: element, rows: weight.shape[1], columns: weight.shape[0])
-  }
-
-  func fill(
-    _ output: UnsafeMutableRawBufferPointer, range: Range<Int>, workspace: Workspace
-  ) throws {
-    let size = element.size
-    let elements = range.lowerBound / size..<(range.upperBound + size - 1) / size
-    guard range.lowerBound % size == 0, range.upperBound % size == 0 else {
-      let whole = workspace.bytes(.row, count: elements.count * size)
-      try weight.decode(elements, as: element, into: whole)
-      let skipped = range.lowerBound - elements.lowerBound * size
-      output.copyMemory(
-        from: UnsafeRawBufferPointer(rebasing: whole[skipped..<skipped + range.count]))
-      return
-    }
-    try weight.decode(elements, as: element, into: output)
   }
 }

@@ -1,17 +1,16 @@
-import Adapters
 import Kernels
 import Safetensors
 
 /// A model whose linear layers bitsandbytes has quantized, or this tool.
-struct QuantizedModel: Sendable {
+public struct QuantizedModel: Sendable {
   /// As it is stored.
-  let base: BaseModel
-  let weights: [QuantizedWeight]
-  let problems: [QuantizedProblem]
+  public let base: BaseModel
+  public let weights: [QuantizedWeight]
+  public let problems: [QuantizedProblem]
   private let byName: [String: Int]
 
   /// Reads headers and the small tables of every weight.
-  init(_ base: BaseModel) throws {
+  public init(_ base: BaseModel) {
     var weights: [QuantizedWeight] = []
     var problems: [QuantizedProblem] = []
     let reader = QuantizedWeightReader(base: base)
@@ -27,7 +26,8 @@ struct QuantizedModel: Sendable {
       weights.enumerated().map { ($1.name, $0) }, uniquingKeysWith: { first, _ in first })
   }
 
-  func weight(_ name: String) -> QuantizedWeight? { byName[name].map { weights[$0] } }
+  /// The weight called `name`; nil for one that is not quantized.
+  public func weight(_ name: String) -> QuantizedWeight? { byName[name].map { weights[$0] } }
 
   /// Companions whose weight has no description of its own.
   private static func orphans(
@@ -51,7 +51,7 @@ struct QuantizedModel: Sendable {
 
   /// The model with its weights unpacked, over the same files: names, shapes and types as the model has
   /// them that was quantized.
-  var unpacked: BaseModel {
+  public var unpacked: BaseModel {
     let hidden = Set(weights.flatMap { $0.tensors.dropFirst() })
     return base.replacingTensors(
       base.tensors.filter { !hidden.contains($0.name) }.map { tensor in

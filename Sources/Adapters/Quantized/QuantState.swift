@@ -3,19 +3,19 @@ import Safetensors
 
 /// What a checkpoint says of a 4-bit weight: the JSON in `quant_state.bitsandbytes__nf4`
 /// (spec/nf4-checkpoint.md, section 4).
-struct QuantState: Equatable, Sendable {
+public struct QuantState: Equatable, Sendable {
   /// `nf4` or `fp4`.
-  var type: String
-  var blockSize: Int
+  public var type: String
+  public var blockSize: Int
   /// The type that the weight had and is decoded to.
-  var element: ElementType
+  public var element: ElementType
   /// The weight's own shape.
-  var shape: [Int]
+  public var shape: [Int]
   /// The mean that was taken off the scales; nil where they are not quantized.
-  var nestedOffset: Float?
+  public var nestedOffset: Float?
 
   /// The text as `json.dumps` prints it.
-  var text: String {
+  public var text: String {
     var object: JSONObject = [
       "quant_type": .string(type),
       "blocksize": .int(blockSize),
@@ -30,7 +30,7 @@ struct QuantState: Equatable, Sendable {
     return JSONValue.object(object).serialized(style: .pythonLine)
   }
 
-  init(
+  public init(
     type: String, blockSize: Int, element: ElementType, shape: [Int], nestedOffset: Float?
   ) {
     (self.type, self.blockSize, self.element) = (type, blockSize, element)
@@ -38,7 +38,7 @@ struct QuantState: Equatable, Sendable {
   }
 
   /// Reads the JSON; nil when it is not what it should be.
-  init?(_ bytes: [UInt8]) {
+  public init?(_ bytes: [UInt8]) {
     guard let json = try? JSONValue.parse(bytes, allowsNonFinite: true),
       let type = json["quant_type"]?.string, let blockSize = json["blocksize"]?.int,
       let element = json["dtype"]?.string.flatMap(ElementType.init(torchName:)),

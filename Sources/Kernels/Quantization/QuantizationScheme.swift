@@ -1,5 +1,3 @@
-import Kernels
-
 /// How weights are quantized.
 public struct QuantizationScheme: Sendable, Equatable {
   public enum Kind: String, Sendable, CaseIterable {
@@ -24,7 +22,7 @@ public struct QuantizationScheme: Sendable, Equatable {
   }
 
   /// The 4-bit code; nil for int8.
-  var code: FourBitCode? {
+  public var code: FourBitCode? {
     switch kind {
     case .nf4: .nf4
     case .fp4: .fp4

@@ -1,10 +1,10 @@
-import Adapters
 import Kernels
 import Safetensors
 
 /// Finds the parts of a quantized weight, and checks each against what it should be.
-struct QuantizedWeightReader {
-  static let types = ["nf4", "fp4"]
+public struct QuantizedWeightReader {
+  /// The 4-bit codes.
+  public static let types = ["nf4", "fp4"]
 
   let base: BaseModel
 
