@@ -9,6 +9,7 @@
 #include "gemm.h"
 #include "int8.h"
 #include "layer.h"
+#include "memory.h"
 #include "merge.h"
 #include "nf4.h"
 #include "packed.h"

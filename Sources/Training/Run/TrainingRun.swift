@@ -1,4 +1,5 @@
 import Adapters
+import CKernels
 import Kernels
 import Operations
 import Safetensors
@@ -48,6 +49,7 @@ public final class TrainingRun {
     guard FileSystem.isFolder(request.base) else {
       throw TrainingError.notAModel(path: request.base)
     }
+    ck_return_freed_blocks()
     output = try AtomicOutput(.folder, at: request.output, replacing: request.replacing)
     do {
       let context = LayerContext(
