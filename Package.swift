@@ -34,6 +34,10 @@ let package = Package(
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ]),
 
+    // What Benchmarks/quantize times beside the command.
+    .executableTarget(
+      name: "quantize-in-memory", dependencies: ["Kernels"], path: "Benchmarks/QuantizeInMemory"),
+
     // Tests.
     .testTarget(name: "SafetensorsTests", dependencies: ["Safetensors"]),
     .testTarget(
