@@ -62,8 +62,8 @@ private struct Weight: @unchecked Sendable {
     let jobs = (count + part - 1) / part
     func range(_ job: Int) -> Range<Int> { job * part..<min((job + 1) * part, count) }
     func blocks(_ job: Int) -> Range<Int> {
-      range(job).lowerBound / format.blockSize
-        ..< (range(job).upperBound + format.blockSize - 1) / format.blockSize
+      range(job).lowerBound / format.blockSize..<(range(job).upperBound + format.blockSize - 1)
+        / format.blockSize
     }
     func source(_ job: Int) -> UnsafeRawBufferPointer {
       UnsafeRawBufferPointer(
