@@ -121,6 +121,29 @@ private func values(_ count: Int, seed: UInt32 = 1) -> [Float] {
     }
   }
 
+  /// A matrix without elements stays as it is; zeros have the scale 0, in a short block 1e-38, and
+  /// come back as zeros.
+  @Test(arguments: QuantizationScheme.Kind.allCases)
+  func emptyMatricesAndZeros(_ kind: QuantizationScheme.Kind) throws {
+    let scratch = try Scratch()
+    let (empty, zeros) = ("model.layers.0.mlp.up_proj.weight", "model.layers.1.mlp.up_proj.weight")
+    let tensors: [String: StoredTensor] = [
+      empty: .f32([0, 5], []), zeros: .f32([3, 43], [Float](repeating: 0, count: 129)),
+    ]
+    try writeModel(scratch.file("in"), config: ["model_type": "llama"], tensors)
+    let report = try quantize(scratch.file("in"), to: scratch.file("out"), kind)
+    #expect(report.tensors.map(\.name) == [zeros] && report.kept == 1)
+    #expect(report.tensors[0].largestError <= 2e-38 && report.tensors[0].relativeError == 0)
+    let found = try readModel(scratch.file("out"))
+    #expect(found[empty] == tensors[empty])
+    if kind == .nf4 {
+      #expect(found[zeros]?.bytes == [UInt8](repeating: 0x77, count: 65))
+      _ = try quantize(scratch.file("in"), to: scratch.file("plain"), kind, doubleQuantized: false)
+      let scales = try readModel(scratch.file("plain"))[zeros + ".absmax"]
+      #expect(scales?.bytes == ElementType.f32.rounded([0, 0, 1e-38]))
+    }
+  }
+
   /// Every part of the output may be asked for in any pieces.
   @Test(arguments: [true, false])
   func piecesDoNotShow(_ keepsCodes: Bool) throws {
