@@ -37,6 +37,10 @@ let package = Package(
         .product(name: "ArgumentParser", package: "swift-argument-parser"), "Yams",
       ]),
 
+    // What Benchmarks/quantize times beside the command.
+    .executableTarget(
+      name: "quantize-in-memory", dependencies: ["Kernels"], path: "Benchmarks/QuantizeInMemory"),
+
     // Tests.
     .testTarget(name: "SafetensorsTests", dependencies: ["Safetensors"]),
     .testTarget(

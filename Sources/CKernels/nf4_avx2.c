@@ -50,17 +50,11 @@ INLINE __m256i negative_places(__m256 scaled, const levels *t) {
   return _mm256_add_epi32(_mm256_add_epi32(place, place), up);
 }
 
-INLINE void encode_element(
-    const ck_four_bit_code *code, ck_element element, const char *from, size_t blocks, size_t block,
-    uint8_t *packed, float *absmax) {
+INLINE void scales_element(
+    ck_element element, const char *from, size_t blocks, size_t block, float *absmax) {
   const size_t size = ck_element_size(element);
   const __m256i magnitude = _mm256_set1_epi32(0x7FFFFFFF);
-  const levels thresholds = make_levels(code->thresholds);
-  const __m256i codes =
-      _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)code->codes));
-  const __m256i weights = _mm256_set1_epi16(0x0110);
-  const __m256i order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
-  for (size_t b = 0; b < blocks; b++, from += block * size, packed += block / 2) {
+  for (size_t b = 0; b < blocks; b++, from += block * size) {
     __m256i largest = _mm256_setzero_si256();
     for (size_t i = 0; i < block; i += 8) {
       const __m256i bits = _mm256_castps_si256(load(element, from + i * size));
@@ -71,6 +65,19 @@ INLINE void encode_element(
     half = _mm_max_epu32(half, _mm_shuffle_epi32(half, 0x4E));
     half = _mm_max_epu32(half, _mm_shuffle_epi32(half, 0xB1));
     absmax[b] = nf4_absmax((uint32_t)_mm_cvtsi128_si32(half));
+  }
+}
+
+INLINE void encode_element(
+    const ck_four_bit_code *code, ck_element element, const char *from, size_t blocks, size_t block,
+    const float *absmax, uint8_t *packed) {
+  const size_t size = ck_element_size(element);
+  const levels thresholds = make_levels(code->thresholds);
+  const __m256i codes =
+      _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)code->codes));
+  const __m256i weights = _mm256_set1_epi16(0x0110);
+  const __m256i order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
+  for (size_t b = 0; b < blocks; b++, from += block * size, packed += block / 2) {
     const __m256 reciprocal = _mm256_set1_ps(nf4_reciprocal(absmax[b]));
     for (size_t i = 0; i < block; i += 32) {
       __m256i place[4];
@@ -89,19 +96,22 @@ INLINE void encode_element(
   }
 }
 
+TARGET static void scales(
+    ck_element element, const void *from, size_t blocks, size_t block, float *absmax) {
+  switch (element) {
+    case CK_F32: return scales_element(CK_F32, from, blocks, block, absmax);
+    case CK_F16: return scales_element(CK_F16, from, blocks, block, absmax);
+    case CK_BF16: return scales_element(CK_BF16, from, blocks, block, absmax);
+  }
+}
+
 TARGET static void encode(
     const ck_four_bit_code *code, ck_element element, const void *from, size_t blocks, size_t block,
-    uint8_t *packed, float *absmax) {
+    const float *absmax, uint8_t *packed) {
   switch (element) {
-    case CK_F32:
-      encode_element(code, CK_F32, from, blocks, block, packed, absmax);
-      return;
-    case CK_F16:
-      encode_element(code, CK_F16, from, blocks, block, packed, absmax);
-      return;
-    case CK_BF16:
-      encode_element(code, CK_BF16, from, blocks, block, packed, absmax);
-      return;
+    case CK_F32: return encode_element(code, CK_F32, from, blocks, block, absmax, packed);
+    case CK_F16: return encode_element(code, CK_F16, from, blocks, block, absmax, packed);
+    case CK_BF16: return encode_element(code, CK_BF16, from, blocks, block, absmax, packed);
   }
 }
 
@@ -186,6 +196,6 @@ TARGET static void decode(
   }
 }
 
-const nf4_kernels nf4_avx2 = {encode, decode};
+const nf4_kernels nf4_avx2 = {scales, encode, decode, NULL};
 
 #endif

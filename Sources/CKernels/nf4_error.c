@@ -4,16 +4,17 @@
 
 #pragma STDC FP_CONTRACT OFF
 
-enum { LANES = 16 };
+enum { LANES = 32 };
 
 typedef struct {
-  double error[LANES], weight[LANES], largest[LANES];
+  double error[LANES], weight[LANES];
+  float largest[LANES];
 } sums;
 
 CK_INLINE void add(sums *s, int lane, float value, float decoded) {
-  const double difference = (double)value - (double)decoded;
-  const double magnitude = difference < 0 ? -difference : difference;
-  s->error[lane] += difference * difference;
+  const float difference = value - decoded;
+  const float magnitude = ck_float(ck_bits(difference) & 0x7FFFFFFF);
+  s->error[lane] += (double)difference * (double)difference;
   s->weight[lane] += (double)value * (double)value;
   s->largest[lane] = magnitude > s->largest[lane] ? magnitude : s->largest[lane];
 }

@@ -72,15 +72,12 @@ CK_INLINE uint8x16_t codes_of(
   return vqtbl1q_u8(codes, vaddq_u8(n, vdupq_n_u8(15)));
 }
 
-CK_INLINE void encode_element(
-    const ck_four_bit_code *code, ck_element element, const char *from, size_t blocks, size_t block,
-    uint8_t *packed, float *absmax) {
+CK_INLINE void scales_element(
+    ck_element element, const char *from, size_t blocks, size_t block, float *absmax) {
   const size_t size = ck_element_size(element);
-  const levels thresholds = make_levels(code->thresholds);
-  const uint8x16_t codes = vld1q_u8(code->codes);
   const uint32x4_t magnitude = vdupq_n_u32(0x7FFFFFFF);
   float32x4_t values[4];
-  for (size_t b = 0; b < blocks; b++, from += block * size, packed += block / 2) {
+  for (size_t b = 0; b < blocks; b++, from += block * size) {
     uint32x4_t largest = vdupq_n_u32(0);
     for (size_t i = 0; i < block; i += 16) {
       load(element, from + i * size, values);
@@ -89,6 +86,17 @@ CK_INLINE void encode_element(
       }
     }
     absmax[b] = nf4_absmax(vmaxvq_u32(largest));
+  }
+}
+
+CK_INLINE void encode_element(
+    const ck_four_bit_code *code, ck_element element, const char *from, size_t blocks, size_t block,
+    const float *absmax, uint8_t *packed) {
+  const size_t size = ck_element_size(element);
+  const levels thresholds = make_levels(code->thresholds);
+  const uint8x16_t codes = vld1q_u8(code->codes);
+  float32x4_t values[4];
+  for (size_t b = 0; b < blocks; b++, from += block * size, packed += block / 2) {
     const float reciprocal = nf4_reciprocal(absmax[b]);
     for (size_t i = 0; i < block; i += 32) {
       load(element, from + i * size, values);
@@ -100,19 +108,22 @@ CK_INLINE void encode_element(
   }
 }
 
+static void scales(
+    ck_element element, const void *from, size_t blocks, size_t block, float *absmax) {
+  switch (element) {
+    case CK_F32: return scales_element(CK_F32, from, blocks, block, absmax);
+    case CK_F16: return scales_element(CK_F16, from, blocks, block, absmax);
+    case CK_BF16: return scales_element(CK_BF16, from, blocks, block, absmax);
+  }
+}
+
 static void encode(
     const ck_four_bit_code *code, ck_element element, const void *from, size_t blocks, size_t block,
-    uint8_t *packed, float *absmax) {
+    const float *absmax, uint8_t *packed) {
   switch (element) {
-    case CK_F32:
-      encode_element(code, CK_F32, from, blocks, block, packed, absmax);
-      return;
-    case CK_F16:
-      encode_element(code, CK_F16, from, blocks, block, packed, absmax);
-      return;
-    case CK_BF16:
-      encode_element(code, CK_BF16, from, blocks, block, packed, absmax);
-      return;
+    case CK_F32: return encode_element(code, CK_F32, from, blocks, block, absmax, packed);
+    case CK_F16: return encode_element(code, CK_F16, from, blocks, block, absmax, packed);
+    case CK_BF16: return encode_element(code, CK_BF16, from, blocks, block, absmax, packed);
   }
 }
 
@@ -153,6 +164,6 @@ static void decode(
   }
 }
 
-const nf4_kernels nf4_neon = {encode, decode};
+const nf4_kernels nf4_neon = {scales, encode, decode, NULL};
 
 #endif

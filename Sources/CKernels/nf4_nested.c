@@ -57,12 +57,19 @@ enum { BLOCK = 256 };
 
 /// The largest |absmax − offset| of a block, NaN aside.
 static float largest_deviation(const float *absmax, size_t count, float offset) {
-  float largest = 0;
-  for (size_t i = 0; i < count; i++) {
-    float magnitude = ck_float(ck_bits(absmax[i] - offset) & 0x7FFFFFFF);
-    if (magnitude > largest) largest = magnitude;
+  // Lanes, so that the compiler may take several at a time: a maximum does not depend on the order.
+  float largest[LANES] = {0};
+  for (size_t i = 0; i < count; i += LANES) {
+    const size_t width = count - i < LANES ? count - i : LANES;
+    for (size_t k = 0; k < width; k++) {
+      const float magnitude = ck_float(ck_bits(absmax[i + k] - offset) & 0x7FFFFFFF);
+      largest[k] = magnitude > largest[k] ? magnitude : largest[k];
+    }
   }
-  return largest;
+  for (size_t k = 1; k < LANES; k++) {
+    if (largest[k] > largest[0]) largest[0] = largest[k];
+  }
+  return largest[0];
 }
 
 void ck_nested_encode_by_lookup(
@@ -72,13 +79,19 @@ void ck_nested_encode_by_lookup(
     const size_t end = count - start < BLOCK ? count : start + BLOCK;
     const float largest = largest_deviation(absmax + start, end - start, offset);
     nested_absmax[start / BLOCK] = largest;
+    if (largest == 0) {
+      memset(codes + start, 0, end - start);
+      continue;
+    }
     const float reciprocal = 1.0f / largest;
+    int32_t steps[BLOCK];
     for (size_t i = start; i < end; i++) {
       float scaled = (absmax[i] - offset) * reciprocal;
       scaled = scaled > 1 ? 1 : scaled < -1 ? -1 : scaled;
-      float step = (scaled + 1.0f) * 0.5f * 65535.0f + 0.5f;
-      codes[i] = largest == 0 ? 0 : lookup[step >= 0 ? (size_t)step : 0];
+      const float step = (scaled + 1.0f) * 0.5f * 65535.0f + 0.5f;
+      steps[i - start] = (int32_t)(step >= 0 ? step : 0);
     }
+    for (size_t i = start; i < end; i++) codes[i] = lookup[steps[i - start]];
   }
 }
 

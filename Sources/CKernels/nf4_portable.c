@@ -19,13 +19,12 @@ static void encode_strip(
   }
 }
 
-static void encode(
-    const ck_four_bit_code *code, ck_element element, const void *from, size_t blocks, size_t block,
-    uint8_t *packed, float *absmax) {
+static void scales(
+    ck_element element, const void *from, size_t blocks, size_t block, float *absmax) {
   const char *source = from;
   const size_t size = ck_element_size(element);
   float values[STRIP];
-  for (size_t b = 0; b < blocks; b++, source += block * size, packed += block / 2) {
+  for (size_t b = 0; b < blocks; b++, source += block * size) {
     uint32_t largest[STRIP] = {0};
     for (size_t at = 0; at < block; at += STRIP) {
       ck_widen(element, source + at * size, values, STRIP);
@@ -38,6 +37,16 @@ static void encode(
       if (largest[i] > largest[0]) largest[0] = largest[i];
     }
     absmax[b] = nf4_absmax(largest[0]);
+  }
+}
+
+static void encode(
+    const ck_four_bit_code *code, ck_element element, const void *from, size_t blocks, size_t block,
+    const float *absmax, uint8_t *packed) {
+  const char *source = from;
+  const size_t size = ck_element_size(element);
+  float values[STRIP];
+  for (size_t b = 0; b < blocks; b++, source += block * size, packed += block / 2) {
     const float reciprocal = nf4_reciprocal(absmax[b]);
     for (size_t at = 0; at < block; at += STRIP) {
       ck_widen(element, source + at * size, values, STRIP);
@@ -66,4 +75,4 @@ static void decode(
   }
 }
 
-const nf4_kernels nf4_portable = {encode, decode};
+const nf4_kernels nf4_portable = {scales, encode, decode, NULL};

@@ -61,6 +61,12 @@ private let lora = Tool.fixtures + "/llama/lora"
       "--min-retention", "0.5")
     #expect(strict.status == 1)
     #expect(!FileSystem.exists(folder.file("strict")))
+    // In 16 bits the steps of the type are the reason.
+    let halves = try Tool.run(
+      "merge", quantized, lora + "@0.00001", folder.file("halves"), "--dtype", "bf16")
+    #expect(halves.status == 0)
+    #expect(halves.errors.contains("warning: THE MERGE IS LARGELY LOST: "))
+    #expect(halves.errors.contains("smaller than the stored type can show"))
   }
 
   @Test(arguments: [

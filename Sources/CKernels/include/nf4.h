@@ -33,6 +33,10 @@ void ck_four_bit_encode(
     const ck_four_bit_code *code, ck_element element, const void *from, size_t count, size_t block,
     uint8_t *packed, float *absmax);
 
+/// The scales that ck_four_bit_encode finds, alone: `absmax` receives ⌈count/block⌉ values.
+void ck_four_bit_scales(
+    ck_element element, const void *from, size_t count, size_t block, float *absmax);
+
 /// Decodes elements `start ..< start + count` of the tensor whose element 0 lies in the first byte of
 /// `packed` and belongs to `absmax[0]`: f32(values[code] · absmax), rounded once, to nearest even, to
 /// the stored type. A NaN is 0x7FC00000 (0x7E00, 0x7FC0). `to` may have any alignment.
@@ -70,10 +74,23 @@ typedef struct {
   double largest_error;
 } ck_quantization_error;
 
-/// Compares `count` stored elements with their decoded values. Differences and squares in f64, summed
-/// in 16 lanes (index modulo 16, ascending), then pairwise: the same bits on every path.
+/// Compares `count` stored elements with their decoded values: differences in f32, their squares,
+/// exact in f64, summed in 32 lanes (index modulo 32, ascending), and these lane k to lane k + 16, then
+/// k + 8, 4, 2, 1. The same bits on every path. Where f32 overflows, the sums are infinite.
 ck_quantization_error ck_measure_error(
     ck_element element, const void *from, const float *decoded, size_t count);
+
+/// Elements of a run of ck_four_bit_encode_measured.
+enum { CK_FOUR_BIT_RUN = 4096 };
+
+/// Quantizes `count` elements, the first of which starts a block, and measures what is lost.
+///
+/// `absmax`: what ck_four_bit_scales finds; `restored`: the scales that decoding will find, the same or
+/// near. `packed` receives the bytes of ck_four_bit_encode; `errors` one entry for each
+/// CK_FOUR_BIT_RUN elements, as of ck_measure_error of that run alone. `block` divides CK_FOUR_BIT_RUN.
+void ck_four_bit_encode_measured(
+    const ck_four_bit_code *code, ck_element element, const void *from, size_t count, size_t block,
+    const float *absmax, const float *restored, uint8_t *packed, ck_quantization_error *errors);
 
 /// The index of the first infinity or NaN among `count` stored elements; `count` if there is none.
 size_t ck_first_non_finite(ck_element element, const void *from, size_t count);

@@ -61,6 +61,48 @@ public struct FourBitFormat: Sendable, Equatable {
       to.assumingMemoryBound(to: UInt8.self), absmax.baseAddress)
   }
 
+  /// The scales that `encode` finds, alone.
+  ///
+  /// - Parameter absmax: receives `blocks(elements:)` scales.
+  public func findScales(
+    of source: UnsafeRawBufferPointer, as element: ElementType,
+    into absmax: UnsafeMutableBufferPointer<Float>
+  ) {
+    let count = source.count / element.size
+    precondition(source.count == count * element.size && absmax.count == blocks(elements: count))
+    guard let from = source.baseAddress else { return }
+    ck_four_bit_scales(element.kernelElement, from, count, blockSize, absmax.baseAddress)
+  }
+
+  /// Quantizes elements, as `encode`, and finds what is lost.
+  ///
+  /// - Parameters:
+  ///   - absmax: what `findScales` found.
+  ///   - restored: the scales that decoding will have: the same, or what 8 bits leave of them.
+  /// - Returns: the error of each run of `FourBitTensor.run` elements.
+  public func encode(
+    _ source: UnsafeRawBufferPointer, as element: ElementType,
+    absmax: UnsafeBufferPointer<Float>, restored: UnsafeBufferPointer<Float>,
+    packed: UnsafeMutableRawBufferPointer
+  ) -> [ReconstructionError] {
+    let count = source.count / element.size
+    precondition(source.count == count * element.size)
+    precondition(packed.count == packedBytes(elements: count))
+    precondition(absmax.count == blocks(elements: count) && restored.count == absmax.count)
+    guard let from = source.baseAddress, let to = packed.baseAddress else { return [] }
+    let run = FourBitTensor.run
+    let runs = (count + run - 1) / run
+    return withUnsafeTemporaryAllocation(of: ck_quantization_error.self, capacity: runs) { errors in
+      var kernelCode = code.kernelCode
+      ck_four_bit_encode_measured(
+        &kernelCode, element.kernelElement, from, count, blockSize, absmax.baseAddress,
+        restored.baseAddress, to.assumingMemoryBound(to: UInt8.self), errors.baseAddress)
+      return (0..<runs).map {
+        ReconstructionError(errors[$0], elements: min(run, count - $0 * run))
+      }
+    }
+  }
+
   /// Decodes `elements`: f32(value · scale), rounded once, to nearest even, to `element`. A NaN is the
   /// positive quiet one without payload.
   ///

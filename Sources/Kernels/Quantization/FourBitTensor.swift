@@ -1,3 +1,5 @@
+import CKernels
+
 /// A weight in 4 bits, with all that it takes to restore it.
 public struct FourBitTensor: Sendable, Equatable {
   public let format: FourBitFormat
@@ -68,7 +70,7 @@ public struct FourBitTensor: Sendable, Equatable {
   }
 
   /// Elements that are measured together by `errors`.
-  public static let run = 4096
+  public static let run = Int(CK_FOUR_BIT_RUN)
 
   /// What was lost in each of the runs `range`; run k holds elements `4096·k ..< 4096·(k + 1)`, the last
   /// one what is left.

@@ -1,6 +1,7 @@
 import CKernels
 
-/// What a weight lost by quantization: differences between its elements and the decoded ones, in f64.
+/// What a weight lost by quantization: differences between its elements and the decoded ones, in
+/// f32, their squares added in f64.
 ///
 /// A tensor is measured run by run, and the runs are added in ascending order: the sums do not depend on
 /// how the runs were divided among threads.
@@ -24,9 +25,17 @@ public struct ReconstructionError: Sendable, Equatable {
     of source: UnsafeRawBufferPointer, as element: ElementType, decoded: UnsafeBufferPointer<Float>
   ) {
     precondition(source.count == decoded.count * element.size)
-    guard let from = source.baseAddress, let values = decoded.baseAddress else { return }
-    let measured = ck_measure_error(element.kernelElement, from, values, decoded.count)
-    elements = decoded.count
+    guard let from = source.baseAddress, let values = decoded.baseAddress else {
+      self.init()
+      return
+    }
+    self.init(
+      ck_measure_error(element.kernelElement, from, values, decoded.count),
+      elements: decoded.count)
+  }
+
+  init(_ measured: ck_quantization_error, elements: Int) {
+    self.elements = elements
     squaredError = measured.error_squared
     squaredWeight = measured.weight_squared
     largest = measured.largest_error

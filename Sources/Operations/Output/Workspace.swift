@@ -35,6 +35,8 @@ final class Workspace {
     case codes
     /// Scales of their blocks or rows, in f32.
     case scales
+    /// What is left of the scales in 8 bits, in f32.
+    case restored
     /// What the codes stand for, in f32.
     case decoded
     /// The elements before a change, in f32.

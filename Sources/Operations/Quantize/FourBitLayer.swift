@@ -37,7 +37,7 @@ struct FourBitLayer: QuantizedLayer {
       PlannedTensor(
         name: CompanionName.absmax.name(of: name), dtype: nested == nil ? .f32 : .u8,
         shape: [blocks],
-        source: nested?.codes.map(HeldTensor.init) ?? BlockScaleTensor(layer: self)),
+        source: nested?.scales.map { HeldTensor(bytes: $0.codes) } ?? BlockScaleTensor(layer: self)),
       held(CompanionName.quantMap.name(of: name), format.code.values),
       PlannedTensor(
         name: CompanionName.state(of: name, type: kind.rawValue), dtype: .u8, shape: [text.count],
@@ -59,7 +59,7 @@ struct FourBitLayer: QuantizedLayer {
   }
 
   /// Elements that are worked on together, to stay near the caches.
-  private static let pieceElements = 1 << 18
+  private static let pieceElements = 1 << 17
 
   /// Cuts `range`, widened to the granularity, into pieces.
   static func pieces(of range: Range<Int>, count: Int, format: FourBitFormat) -> [Range<Int>] {
@@ -70,26 +70,42 @@ struct FourBitLayer: QuantizedLayer {
     return stride(from: first, to: last, by: size).map { $0..<min($0 + size, last) }
   }
 
-  /// A piece in codes; the pointers are the workspace's.
+  /// Elements and the scales of their blocks; the pointers are the workspace's.
   struct Piece {
     let elements: UnsafeRawBufferPointer
-    let packed: UnsafeMutableRawBufferPointer
     let absmax: UnsafeMutableBufferPointer<Float>
   }
 
-  static func encode(
+  /// Reads the elements `range`, and finds their scales.
+  static func read(
     _ range: Range<Int>, of source: QuantizedSource, format: FourBitFormat, workspace: Workspace
   ) throws -> Piece {
     let elements = try source.elements.read(range, workspace: workspace)
-    let packed = workspace.bytes(.codes, count: format.packedBytes(elements: range.count))
-    let absmax = workspace.floats(.scales, count: format.blocks(elements: range.count))
+    let blocks = format.blocks(elements: range.count)
+    let absmax = workspace.floats(.scales, count: blocks)
     let element = source.elements.element
-    format.encode(elements, as: element, packed: packed, absmax: absmax)
+    format.findScales(of: elements, as: element, into: absmax)
     if absmax.contains(where: { !$0.isFinite }), let index = element.firstNonFinite(in: elements) {
       throw QuantizeError.notFinite(
         tensor: source.name, index: source.place(of: range.lowerBound + index))
     }
-    return Piece(elements: elements, packed: packed, absmax: absmax)
+    return Piece(elements: elements, absmax: absmax)
+  }
+
+  /// The scales of the piece `range` as they will be read.
+  private func restored(
+    _ range: Range<Int>, _ absmax: UnsafeMutableBufferPointer<Float>, workspace: Workspace
+  ) -> UnsafeBufferPointer<Float> {
+    guard let nested else { return UnsafeBufferPointer(absmax) }
+    let restored = workspace.floats(.restored, count: absmax.count)
+    let first = range.lowerBound / format.blockSize
+    if let scales = nested.scales {
+      scales.restore(first..<first + absmax.count, into: restored)
+    } else {
+      NestedScales(quantizing: Array(absmax), offset: nested.offset)
+        .restore(0..<absmax.count, into: restored)
+    }
+    return UnsafeBufferPointer(restored)
   }
 
   /// The codes in the packed bytes `range`, and what they lost.
@@ -98,29 +114,35 @@ struct FourBitLayer: QuantizedLayer {
   ) throws {
     let wanted = range.lowerBound * 2..<min(range.upperBound * 2, elements)
     for part in Self.pieces(of: wanted, count: elements, format: format) {
-      let piece = try Self.encode(part, of: source, format: format, workspace: workspace)
-      let bytes = (part.lowerBound / 2..<part.lowerBound / 2 + piece.packed.count)
-        .clamped(to: range)
-      UnsafeMutableRawBufferPointer(
+      let piece = try Self.read(part, of: source, format: format, workspace: workspace)
+      let restored = restored(part, piece.absmax, workspace: workspace)
+      let first = part.lowerBound / 2
+      let whole = first..<first + format.packedBytes(elements: part.count)
+      let bytes = whole.clamped(to: range)
+      let target = UnsafeMutableRawBufferPointer(
         rebasing: output[
-          bytes.lowerBound - range.lowerBound..<bytes.upperBound - range.lowerBound]
-      ).copyMemory(
-        from: UnsafeRawBufferPointer(
-          rebasing: piece.packed[
-            bytes.lowerBound - part.lowerBound / 2..<bytes.upperBound - part.lowerBound / 2]))
-      if let nested {
-        let scales = NestedScales(quantizing: Array(piece.absmax), offset: nested.offset)
-        scales.restore(0..<piece.absmax.count, into: piece.absmax)
+          bytes.lowerBound - range.lowerBound..<bytes.upperBound - range.lowerBound])
+      let packed = bytes == whole ? target : workspace.bytes(.codes, count: whole.count)
+      let errors = format.encode(
+        piece.elements, as: source.elements.element, absmax: UnsafeBufferPointer(piece.absmax),
+        restored: restored, packed: packed)
+      if bytes != whole {
+        target.copyMemory(
+          from: UnsafeRawBufferPointer(
+            rebasing: packed[bytes.lowerBound - first..<bytes.upperBound - first]))
       }
-      let decoded = workspace.floats(.decoded, count: part.count)
-      format.decode(
-        0..<part.count, packed: UnsafeRawBufferPointer(piece.packed),
-        absmax: UnsafeBufferPointer(piece.absmax), as: .f32,
-        into: UnsafeMutableRawBufferPointer(decoded))
+      let run = FourBitTensor.run
+      let kept = try source.keptChanges(
+        part, stored: piece.elements, run: run, workspace: workspace
+      ) {
+        let decoded = workspace.floats(.decoded, count: part.count)
+        format.decode(
+          0..<part.count, packed: UnsafeRawBufferPointer(packed), absmax: restored, as: .f32,
+          into: UnsafeMutableRawBufferPointer(decoded))
+        return UnsafeBufferPointer(decoded)
+      }
       losses.record(
-        try source.losses(
-          part, stored: piece.elements, decoded: UnsafeBufferPointer(decoded),
-          run: FourBitTensor.run, own: wanted, workspace: workspace))
+        RunLoss.runs(from: part.lowerBound, of: run, errors: errors, kept: kept, own: wanted))
     }
   }
 
@@ -133,7 +155,7 @@ struct FourBitLayer: QuantizedLayer {
     let wanted =
       blocks.lowerBound * format.blockSize..<min(blocks.upperBound * format.blockSize, elements)
     for part in Self.pieces(of: wanted, count: elements, format: format) {
-      let piece = try Self.encode(part, of: source, format: format, workspace: workspace)
+      let piece = try Self.read(part, of: source, format: format, workspace: workspace)
       let first = part.lowerBound / format.blockSize * size
       let bytes = (first..<first + piece.absmax.count * size).clamped(to: range)
       let target = UnsafeMutableRawBufferPointer(

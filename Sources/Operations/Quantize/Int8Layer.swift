@@ -78,18 +78,24 @@ struct Int8Layer: QuantizedLayer {
         from: UnsafeRawBufferPointer(
           rebasing: UnsafeRawBufferPointer(codes)[from..<from + wanted.count]))
       let decoded = workspace.floats(.decoded, count: elements.count)
-      for row in 0..<part.count {
+      let errors = (0..<part.count).map { row in
+        let place = row * columns..<(row + 1) * columns
+        let values = UnsafeMutableBufferPointer(rebasing: decoded[place])
         Int8Tensor.decode(
-          UnsafeBufferPointer(rebasing: codes[row * columns..<(row + 1) * columns]),
-          scale: scales[row], as: .f32,
-          into: UnsafeMutableRawBufferPointer(
-            UnsafeMutableBufferPointer(
-              rebasing: decoded[row * columns..<(row + 1) * columns])))
+          UnsafeBufferPointer(rebasing: codes[place]), scale: scales[row], as: .f32,
+          into: UnsafeMutableRawBufferPointer(values))
+        let element = source.elements.element
+        return ReconstructionError(
+          of: UnsafeRawBufferPointer(
+            rebasing: stored[place.lowerBound * element.size..<place.upperBound * element.size]),
+          as: element, decoded: UnsafeBufferPointer(values))
       }
+      let kept = try source.keptChanges(
+        elements, stored: stored, run: columns, workspace: workspace
+      ) { UnsafeBufferPointer(decoded) }
       losses.record(
-        try source.losses(
-          elements, stored: stored, decoded: UnsafeBufferPointer(decoded), run: columns, own: range,
-          workspace: workspace))
+        RunLoss.runs(
+          from: elements.lowerBound, of: columns, errors: errors, kept: kept, own: range))
     }
   }
 

@@ -186,6 +186,6 @@ extension ScannedScales {
   init(unseen blocks: Int) {
     self.init(
       offset: 0.1, absmax: Array(repeating: 0, count: NestedScales.blocks(scales: blocks)),
-      codes: nil)
+      scales: nil)
   }
 }

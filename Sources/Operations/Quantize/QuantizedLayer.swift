@@ -139,30 +139,37 @@ struct QuantizedSource: Sendable {
     try original?.close()
   }
 
-  /// What the codes of the elements `range` lost, `run` elements at a time; runs that begin in `own`.
-  func losses(
-    _ range: Range<Int>, stored: UnsafeRawBufferPointer, decoded: UnsafeBufferPointer<Float>,
-    run: Int, own: Range<Int>, workspace: Workspace
-  ) throws -> [RunLoss] {
-    let before = try original?.read(range, workspace: workspace, into: .original)
+  /// How much of the change is in the decoded elements `range`, `run` elements at a time; nil where
+  /// that is not asked.
+  ///
+  /// - Parameter decode: called where it is asked.
+  func keptChanges(
+    _ range: Range<Int>, stored: UnsafeRawBufferPointer, run: Int, workspace: Workspace,
+    decode: () -> UnsafeBufferPointer<Float>
+  ) throws -> [KeptChange]? {
+    guard let original else { return nil }
+    let before = try original.read(range, workspace: workspace, into: .original)
       .bindMemory(to: Float.self)
-    let size = elements.element.size
-    return stride(from: range.lowerBound, to: range.upperBound, by: run).compactMap {
-      (start) -> RunLoss? in
-      guard own.contains(start) else { return nil }
-      let part = start - range.lowerBound..<min(start + run, range.upperBound) - range.lowerBound
-      let values = UnsafeBufferPointer(rebasing: decoded[part])
-      let bytes = UnsafeRawBufferPointer(
-        rebasing: stored[part.lowerBound * size..<part.upperBound * size])
-      let error = ReconstructionError(of: bytes, as: elements.element, decoded: values)
-      var kept = KeptChange()
-      if let before {
-        kept = KeptChange(
-          original: UnsafeBufferPointer(rebasing: before[part]),
-          changed: bytes.bindMemory(to: Float.self),
-          decoded: values)
-      }
-      return RunLoss(run: start / run, error: error, kept: kept)
+    let after = stored.bindMemory(to: Float.self)
+    let decoded = decode()
+    return stride(from: 0, to: range.count, by: run).map { start in
+      let part = start..<min(start + run, range.count)
+      return KeptChange(
+        original: UnsafeBufferPointer(rebasing: before[part]),
+        changed: UnsafeBufferPointer(rebasing: after[part]),
+        decoded: UnsafeBufferPointer(rebasing: decoded[part]))
+    }
+  }
+}
+
+extension RunLoss {
+  /// What runs of `run` elements lost, the first of which begins at `start`: those that begin in `own`.
+  static func runs(
+    from start: Int, of run: Int, errors: [ReconstructionError], kept: [KeptChange]?,
+    own: Range<Int>
+  ) -> [RunLoss] {
+    errors.indices.filter { own.contains(start + $0 * run) }.map {
+      RunLoss(run: start / run + $0, error: errors[$0], kept: kept?[$0] ?? KeptChange())
     }
   }
 }

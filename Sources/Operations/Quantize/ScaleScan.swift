@@ -8,7 +8,7 @@ struct ScannedScales: Sendable {
   /// The scales' own scales.
   let absmax: [Float]
   /// The scales in 8 bits; nil where a model has too many to hold.
-  let codes: [UInt8]?
+  let scales: NestedScales?
 }
 
 /// A first look at all weights: finds the scales, and refuses elements that are not finite.
@@ -50,8 +50,9 @@ struct ScaleScan: Sendable {
           // Each job holds the weight open, so that it stays so until the last is done.
           try source.elements.open(workspace)
           var absmax: [Float] = []
+          absmax.reserveCapacity(format.blocks(elements: range.count))
           for part in FourBitLayer.pieces(of: range, count: source.count, format: format) {
-            absmax += try FourBitLayer.encode(
+            absmax += try FourBitLayer.read(
               part, of: source, format: format, workspace: workspace
             ).absmax
           }
@@ -92,12 +93,15 @@ private final class ScanState: Sendable {
       progress.remaining -= 1
       guard progress.remaining == 0 else { return nil }
       defer { progress.parts = [] }
-      return Array(progress.parts.joined())
+      var whole: [Float] = []
+      whole.reserveCapacity(progress.parts.reduce(0) { $0 + $1.count })
+      for part in progress.parts { whole += part }
+      return whole
     }
     guard let whole else { return }
     let scales = NestedScales(quantizing: whole)
     let result = ScannedScales(
-      offset: scales.offset, absmax: scales.absmax, codes: keepsCodes ? scales.codes : nil)
+      offset: scales.offset, absmax: scales.absmax, scales: keepsCodes ? scales : nil)
     progress.withLock { $0.result = result }
   }
 }

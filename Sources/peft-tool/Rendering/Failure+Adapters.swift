@@ -200,10 +200,11 @@ extension MergeWarning {
       "\(Text.count(elements, "element")) of \(tensor) overflowed to infinity in the stored type; "
         + "--dtype f32 or bf16 has the range"
     case .lowRetention(let tensor, let retention):
-      "\(tensor) keeps \(Text.percent(retention)) of its change: it is smaller than the stored type "
+      (retention < MergeOperation.lostRetention ? "A CHANGE IS LARGELY LOST: " : "")
+        + "\(tensor) keeps \(Text.percent(retention)) of its change: it is smaller than the stored type "
         + "can show; --dtype f32 keeps it"
     case .lostInQuantization(let tensor, let retention):
-      "\(tensor) keeps only \(Text.percent(retention)) of its change: the steps of the quantized codes "
+      "A CHANGE IS LARGELY LOST: \(tensor) keeps only \(Text.percent(retention)) of its change: the steps of the quantized codes "
         + "are larger than the change. Merge without --quantize, or with the 16-bit original as "
         + "--base-weights"
     case .checkpoint(let problem): problem.sentence

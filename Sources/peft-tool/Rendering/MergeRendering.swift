@@ -82,10 +82,19 @@ struct MergeRendering {
     let low = warnings.filter { if case .lowRetention = $0 { true } else { false } }
     guard low.count > 3, !output.verbose else { return warnings.map(\.sentence) }
     let others = warnings.filter { if case .lowRetention = $0 { false } else { true } }
+    let lostCount = low.filter {
+      if case .lowRetention(_, let kept) = $0 { kept < MergeOperation.lostRetention } else { false }
+    }.count
+    let loud = lostCount == 0 ? "" : "THE MERGE IS LARGELY LOST: "
+    let less =
+      lostCount == 0
+      ? ""
+      : ", \(lostCount) of them less than \(Text.percent(MergeOperation.lostRetention)),"
     return others.map(\.sentence)
       + [
-        "\(low.count) tensors keep less than \(Text.percent(MergeOperation.lowRetention)) of their "
-          + "change: it is smaller than the stored type can show. --dtype f32 keeps it; --verbose "
+        loud
+          + "\(low.count) tensors keep less than \(Text.percent(MergeOperation.lowRetention))\(less) of "
+          + "their change: it is smaller than the stored type can show. --dtype f32 keeps it; --verbose "
           + "lists them."
       ]
   }

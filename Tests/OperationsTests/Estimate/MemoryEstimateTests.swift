@@ -157,4 +157,34 @@ struct MemoryEstimateTests {
       json["memory"]?["total"]?.int
         == parts.reduce(0) { $0 + (json["memory"]?[$1]?.int ?? 0) })
   }
+
+  /// Codes, kept weights and constants are the bytes that `quantize` writes, besides the tables, the
+  /// texts and the layout byte that every layer has; the offset is in the text.
+  @Test(
+    "Weights in 4 and 8 bits",
+    arguments: ["llama", "qwen", "gpt2", "bert", "mixtral"], BaseQuantization.allCases)
+  func asWritten(architecture: String, quantization: BaseQuantization) throws {
+    let scratch = try Scratch()
+    let base = Fixture.path("\(architecture)/base")
+    let kind = try #require(QuantizationScheme.Kind(rawValue: quantization.rawValue))
+    let request = QuantizeRequest(
+      model: base, output: scratch.file("out"), scheme: try QuantizationScheme(kind), threads: 1)
+    let layers = try QuantizeOperation(request).run().tensors.count
+    var (weights, constants) = (0, 0)
+    for (name, tensor) in try readModel(scratch.file("out")) {
+      let last = name.split(separator: ".").last ?? ""
+      if ["absmax", "nested_absmax", "SCB"].contains(last) {
+        constants += tensor.bytes.count
+      } else if CompanionName.weight(of: name) == name {
+        weights += tensor.bytes.count
+      }
+    }
+    for method in ["lora", "1lora"] {
+      let memory = try EstimateRequest(method: method, quantization: quantization)
+        .report(model: base).memory
+      #expect(memory.weights == weights)
+      #expect(
+        memory.quantizationConstants == constants + (quantization == .int8 ? 0 : 4 * layers))
+    }
+  }
 }

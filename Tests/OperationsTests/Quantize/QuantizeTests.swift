@@ -54,12 +54,14 @@ private func values(_ count: Int, seed: UInt32 = 1) -> [Float] {
   @Test(arguments: QuantizationScheme.Kind.allCases)
   func threadsChangeNothing(_ kind: QuantizationScheme.Kind) throws {
     let scratch = try Scratch()
-    for threads in [1, 3] {
+    let threads = [1, 2, 3, 8]
+    let folders = try threads.map { threads in
       _ = try quantize(Fixture.path("bert/base"), to: scratch.file("\(threads)"), kind) {
         $0.threads = threads
       }
+      return try readFolder(scratch.file("\(threads)"))
     }
-    #expect(try readFolder(scratch.file("1")) == readFolder(scratch.file("3")))
+    #expect(folders.allSatisfy { $0 == folders[0] })
   }
 
   @Test func castFirst() throws {
@@ -120,6 +122,29 @@ private func values(_ count: Int, seed: UInt32 = 1) -> [Float] {
     }
   }
 
+  /// A matrix without elements stays as it is; zeros have the scale 0, in a short block 1e-38, and
+  /// come back as zeros.
+  @Test(arguments: QuantizationScheme.Kind.allCases)
+  func emptyMatricesAndZeros(_ kind: QuantizationScheme.Kind) throws {
+    let scratch = try Scratch()
+    let (empty, zeros) = ("model.layers.0.mlp.up_proj.weight", "model.layers.1.mlp.up_proj.weight")
+    let tensors: [String: StoredTensor] = [
+      empty: .f32([0, 5], []), zeros: .f32([3, 43], [Float](repeating: 0, count: 129)),
+    ]
+    try writeModel(scratch.file("in"), config: ["model_type": "llama"], tensors)
+    let report = try quantize(scratch.file("in"), to: scratch.file("out"), kind)
+    #expect(report.tensors.map(\.name) == [zeros] && report.kept == 1)
+    #expect(report.tensors[0].largestError <= 2e-38 && report.tensors[0].relativeError == 0)
+    let found = try readModel(scratch.file("out"))
+    #expect(found[empty] == tensors[empty])
+    if kind == .nf4 {
+      #expect(found[zeros]?.bytes == [UInt8](repeating: 0x77, count: 65))
+      _ = try quantize(scratch.file("in"), to: scratch.file("plain"), kind, doubleQuantized: false)
+      let scales = try readModel(scratch.file("plain"))[zeros + ".absmax"]
+      #expect(scales?.bytes == ElementType.f32.rounded([0, 0, 1e-38]))
+    }
+  }
+
   /// Every part of the output may be asked for in any pieces.
   @Test(arguments: [true, false])
   func piecesDoNotShow(_ keepsCodes: Bool) throws {
@@ -131,11 +156,11 @@ private func values(_ count: Int, seed: UInt32 = 1) -> [Float] {
     let scan = try ScaleScan(
       sources: [source], format: format, threads: 2, progress: nil
     ).run()[0]
-    let kept = keepsCodes ? scan.codes : nil
+    let kept = keepsCodes ? scan.scales : nil
     let layers: [any QuantizedLayer] = [
       FourBitLayer(
         source: source, format: format, kind: .nf4,
-        nested: ScannedScales(offset: scan.offset, absmax: scan.absmax, codes: kept)),
+        nested: ScannedScales(offset: scan.offset, absmax: scan.absmax, scales: kept)),
       FourBitLayer(source: source, format: format, kind: .nf4, nested: nil),
       Int8Layer(source: source),
     ]

@@ -25,13 +25,21 @@ public enum BaseQuantization: String, Sendable, CaseIterable {
     return blocks + 4 * ((blocks + Self.nestedBlock - 1) / Self.nestedBlock) + 4
   }
 
-  /// Whether bitsandbytes' integration in transformers quantizes `layer`: linear, and not the layer
-  /// that makes the result.
-  static func includes(_ layer: ModelLayer) -> Bool {
-    guard layer.geometry.kind == .linear, !layer.isOutputHead, !layer.isTied,
-      layer.constantBytes == 0
-    else { return false }
-    let name = layer.module.split(separator: ".").last ?? ""
-    return !["score", "classifier", "qa_outputs"].contains(name)
+  /// Whether bitsandbytes' integration in transformers quantizes `layer`, one of `base`: linear, and not
+  /// the layer that makes the result.
+  static func includes(_ layer: ModelLayer, of base: ModelShapes) -> Bool {
+    guard layer.geometry.kind == .linear, !layer.isTied, layer.constantBytes == 0 else {
+      return false
+    }
+    if let known = base.quantizable { return known.contains(layer.module) }
+    let names = layer.module.split(separator: ".")
+    guard !layer.isOutputHead, let name = names.last, !names.contains("experts") else {
+      return false
+    }
+    // It leaves out the module of the last parameter; where that is a bias, it takes the weight.
+    if layer.biasCount == 0, ["score", "classifier", "qa_outputs"].contains(name) { return false }
+    // Held in 32 bits.
+    if name == "wo", base.modelType == "t5" { return false }
+    return true
   }
 }

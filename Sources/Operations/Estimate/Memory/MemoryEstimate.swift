@@ -20,7 +20,7 @@ public struct MemoryEstimate: Sendable, Equatable {
   /// The base, held as stored or quantized.
   init(base: ModelShapes, quantization: BaseQuantization?) {
     for layer in base.layers {
-      guard let quantization, BaseQuantization.includes(layer) else {
+      guard let quantization, BaseQuantization.includes(layer, of: base) else {
         weights += layer.storedBytes
         quantizationConstants += layer.constantBytes
         continue

@@ -8,6 +8,9 @@ public struct ModelShapes: Sendable, Equatable {
   public var facts: ArchitectureFacts?
   /// `model_type` of `config.json`.
   public var modelType: String?
+  /// Modules of the weights that quantization takes (`LinearWeights`); nil where only `config.json` is
+  /// known.
+  public var quantizable: Set<String>?
 
   public init(layers: [ModelLayer], facts: ArchitectureFacts? = nil, modelType: String? = nil) {
     self.layers = layers

@@ -1,3 +1,4 @@
+import Adapters
 import Safetensors
 
 extension ModelShapes {
@@ -28,5 +29,9 @@ extension ModelShapes {
       }
     }
     try self.init(checkpoint, config: config)
+    if let base = try? BaseModel(path: path) {
+      quantizable = Set(
+        LinearWeights(base).layers.map { String($0.tensor.info.name.dropLast(".weight".count)) })
+    }
   }
 }
