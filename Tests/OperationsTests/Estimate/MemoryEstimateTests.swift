@@ -1,3 +1,4 @@
+import Adapters
 import Kernels
 import Safetensors
 import Testing
