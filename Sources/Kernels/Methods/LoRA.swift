@@ -99,6 +99,9 @@ struct LoRALayer<Scalar: TrainingScalar>: AdapterLayer {
   private var trainsA: Bool { if case .a = frozen { false } else { true } }
   private var trainsB: Bool { if case .b = frozen { false } else { true } }
 
+  /// A and B are trained, and nothing else.
+  var trainsBothFactors: Bool { trainsA && trainsB && !trainsBias }
+
   var parameters: [TrainableTensor] {
     (trainsA ? [TrainableTensor("lora_A.weight", [rank, inFeatures])] : [])
       + (trainsB ? [TrainableTensor("lora_B.weight", [outFeatures, rank])] : [])

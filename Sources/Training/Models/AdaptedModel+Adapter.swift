@@ -9,12 +9,18 @@ public enum AdapterTrainingError: Error, Equatable, Sendable {
   /// The model has no linear layer or tensor that the adapter's part would go to.
   case missingModule(String)
   case module(String, MethodError)
+  /// ReLoRA on what is not plain LoRA.
+  case restart(module: String)
   case shape(tensor: String, found: [Int], expected: [Int])
 }
 
 extension AdaptedModel {
   /// The model with an adapter that was read from a file, to be trained on.
-  public convenience init(_ model: TransformerModel, adapter binding: AdapterBinding) throws {
+  ///
+  /// - Parameter restarts: LoRA's layers can be restarted (ReLoRA); layers of other methods are refused.
+  public convenience init(
+    _ model: TransformerModel, adapter binding: AdapterBinding, restarts: Bool = false
+  ) throws {
     let loader = AdapterLoader(binding)
     var byName: [String: BaseTensor] = [:]
     for tensor in model.tensors {
@@ -56,9 +62,16 @@ extension AdaptedModel {
         fileNames["\(linear.path).\(leaf)", default: []].append(info.name)
       }
       do {
+        var layer = try method.trainingLayer(Float.self)
+        if restarts {
+          guard let restarted = RestartedLayer(layer) else {
+            throw AdapterTrainingError.restart(module: bound.module.path)
+          }
+          layer = restarted
+        }
         layers.append(
           (
-            linear, try method.trainingLayer(Float.self),
+            linear, layer,
             try bound.module.tensors.mapValues { try loader.tensor($0) }
           ))
       } catch let error as MethodError {

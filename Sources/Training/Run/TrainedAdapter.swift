@@ -9,6 +9,8 @@ import class Foundation.FileManager
 struct TrainedAdapter {
   let start: AdapterFile
   let adapted: AdaptedModel
+  /// The rounds of ReLoRA whose factors belong to the adapter.
+  var restarts: Restarts?
 
   /// Writes configuration and weights into `folder`, which exists.
   ///
@@ -28,9 +30,11 @@ struct TrainedAdapter {
       let current =
         values.map { Array($0[entry.range]) }
         ?? Array(adapted.parameters.values.values[entry.range])
-      try output.add(tensor.name, tensor.shape, current)
+      let (shape, values) =
+        restarts?.complete(entry.name, tensor.shape, current) ?? (tensor.shape, current)
+      try output.add(tensor.name, shape, values)
     }
-    try output.commit(config: start.config.json)
+    try output.commit(config: restarts?.complete(start.config.json) ?? start.config.json)
     for name in [AdapterFile.configName, AdapterFile.weightsName] {
       try FileManager.default.moveItem(
         atPath: FileSystem.join(part, name), toPath: FileSystem.join(folder, name))

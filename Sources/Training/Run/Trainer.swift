@@ -19,6 +19,8 @@ public final class Trainer {
   public let optimizer: any Optimizer
   public let schedule: LearningRateSchedule
   private let request: TrainingRequest
+  /// nil without ReLoRA.
+  let restarts: Restarts?
   private var source: BatchSource
   public private(set) var step = 0
   /// The loss of the first step, which later ones are held against.
@@ -36,6 +38,9 @@ public final class Trainer {
     self.schedule = schedule
     self.source = source
     self.request = request
+    restarts = request.restartInterval.map {
+      Restarts(adapted: adapted, interval: $0, seed: request.seed)
+    }
   }
 
   var isDone: Bool { step >= schedule.total }
@@ -80,13 +85,27 @@ public final class Trainer {
       throw TrainingError.diverged(step: step + 1, loss: loss, tensor: worstEntry())
     }
     firstLoss = first
-    let rate = request.learningRate * schedule.factor(step: step)
+    let rate = request.learningRate * factor
     optimizer.step(parameters, learningRate: rate, pool: pool)
-    adapted.parametersChanged()
     step += 1
+    // The last round is not followed by an empty one.
+    if let restarts, step % restarts.interval == 0, !isDone {
+      try restarts.restart(after: step)
+      optimizer.reset()
+    }
+    adapted.parametersChanged()
     return Step(
       number: step, loss: loss, learningRate: rate, gradientNorm: norm,
       tokens: inputs.reduce(0) { $0 + $1.layout.tokens })
+  }
+
+  /// The schedule's factor; with ReLoRA the rate rises again at the start of each round.
+  private var factor: Double {
+    let factor = schedule.factor(step: step)
+    guard let restarts, step >= restarts.interval else { return factor }
+    let steps = step % restarts.interval
+    let rise = max(schedule.warmup, 1)
+    return factor * min(1, Double(steps + 1) / Double(rise + 1))
   }
 
   var lossToCompare: Double? { firstLoss }

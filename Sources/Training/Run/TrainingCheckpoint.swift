@@ -20,6 +20,8 @@ struct TrainingCheckpoint {
   var best: (loss: Double, parameters: [Float])?
   /// Evaluations since the best one.
   var evaluationsSinceBest = 0
+  /// The frozen factors of earlier rounds (`Restarts.state`).
+  var past: [String: [Float]] = [:]
 
   func write(into folder: String) throws {
     var tensors: [(name: String, dtype: DType, shape: [Int], bytes: [UInt8])] = []
@@ -28,6 +30,7 @@ struct TrainingCheckpoint {
     }
     add("parameters", parameters)
     if let best { add("best", best.parameters) }
+    for (name, values) in past.sorted(by: { $0.key < $1.key }) { add("past." + name, values) }
     for (name, values) in optimizer.values.sorted(by: { $0.key < $1.key }) {
       switch values {
       case .real(let values): add("optimizer." + name, values)
@@ -57,7 +60,7 @@ struct TrainingCheckpoint {
   init(
     step: Int, position: BatchSource.Position, firstLoss: Double?, options: [String: String],
     parameters: [Float], optimizer: OptimizerState, best: (loss: Double, parameters: [Float])?,
-    evaluationsSinceBest: Int
+    evaluationsSinceBest: Int, past: [String: [Float]]
   ) {
     self.step = step
     self.position = position
@@ -67,6 +70,7 @@ struct TrainingCheckpoint {
     self.optimizer = optimizer
     self.best = best
     self.evaluationsSinceBest = evaluationsSinceBest
+    self.past = past
   }
 
   init(folder: String) throws {
@@ -91,6 +95,7 @@ struct TrainingCheckpoint {
     var values: [String: OptimizerState.Values] = [:]
     var parameters: [Float]?
     var best: [Float]?
+    var past: [String: [Float]] = [:]
     for tensor in file.header.tensors {
       let bytes = try file.read(tensor)
       let name = tensor.name
@@ -102,6 +107,7 @@ struct TrainingCheckpoint {
       switch name {
       case "parameters": parameters = reals
       case "best": best = reals
+      case _ where name.hasPrefix("past."): past[String(name.dropFirst("past.".count))] = reals
       default: values[String(name.dropFirst("optimizer.".count))] = .real(reals)
       }
     }
@@ -117,7 +123,7 @@ struct TrainingCheckpoint {
       parameters: parameters,
       optimizer: OptimizerState(steps: try integer("optimizer_steps"), values: values),
       best: try real("best_loss").flatMap { loss in best.map { (loss, $0) } },
-      evaluationsSinceBest: try integer("evaluations_since_best"))
+      evaluationsSinceBest: try integer("evaluations_since_best"), past: past)
   }
 
   private static func text(_ value: Double) -> String { String(value.bitPattern, radix: 16) }

@@ -12,6 +12,8 @@ public enum TrainingError: Error, Equatable, Sendable {
   case split(examples: Int, share: Double)
   /// Images come as numbers in safetensors, not as JSON lines.
   case imagesNeedTensors(path: String)
+  /// ReLoRA with what it cannot be combined with.
+  case restart(with: String)
   /// Early stopping and evaluation at intervals need examples to evaluate on.
   case noEvaluationData(option: String)
   /// The loss is no number, or far above the first one.

@@ -58,6 +58,9 @@ public struct TrainingRequest: Sendable {
   /// How much faster B learns than A.
   public var loraPlusRatio = 1.0
 
+  /// ReLoRA: steps after which the factors are frozen and new ones begin; nil: never.
+  public var restartInterval: Int?
+
   public var precision = MatrixPrecision.f32
   /// How the frozen linear layers are held; nil: as they are stored.
   public var quantization: QuantizationScheme?

@@ -71,8 +71,12 @@ public final class TrainingRun {
       if request.checkpoint == nil, request.initialAdapter == nil {
         try NewAdapter(model, request: request).write(to: begin)
       }
-      start = try AdapterFile(path: request.checkpoint ?? request.initialAdapter ?? begin)
-      adapted = try AdaptedModel(model, adapter: AdapterContents(start).bind(to: base))
+      start = try AdapterFile(
+        path: request.checkpoint.map(Self.start(of:)) ?? request.initialAdapter ?? begin)
+      if request.restartInterval != nil { try Self.checkRestarts(request, start) }
+      adapted = try AdaptedModel(
+        model, adapter: AdapterContents(start).bind(to: base),
+        restarts: request.restartInterval != nil)
       guard adapted.parameters.values.count > 0 else { throw TrainingError.nothingToTrain }
 
       totalSteps = try Self.steps(request, data.training)
@@ -86,6 +90,24 @@ public final class TrainingRun {
     } catch {
       output.discard()
       throw error
+    }
+  }
+
+  /// The name of the adapter that a run goes on from, in a checkpoint whose own has the factors of several rounds.
+  private static let roundName = "round"
+
+  private static func start(of checkpoint: String) -> String {
+    let round = FileSystem.join(checkpoint, roundName)
+    return FileSystem.isFolder(round) ? round : checkpoint
+  }
+
+  private static func checkRestarts(_ request: TrainingRequest, _ start: AdapterFile) throws {
+    if request.dropout > 0 { throw TrainingError.restart(with: "--dropout") }
+    if request.patience != nil { throw TrainingError.restart(with: "--early-stop") }
+    for pattern in ["rank_pattern", "alpha_pattern"] {
+      if !(start.config.json[pattern]?.object?.entries.isEmpty ?? true) {
+        throw TrainingError.restart(with: pattern)
+      }
     }
   }
 
@@ -172,7 +194,7 @@ public final class TrainingRun {
         _ = try writeCheckpoint()
       }
     }
-    try TrainedAdapter(start: start, adapted: adapted).write(
+    try TrainedAdapter(start: start, adapted: adapted, restarts: trainer.restarts).write(
       into: output.temporaryPath, values: request.patience == nil ? nil : best?.parameters)
     try? FileManager.default.removeItem(
       atPath: FileSystem.join(output.temporaryPath, "start"))
@@ -213,13 +235,21 @@ public final class TrainingRun {
     let path = FileSystem.join(folder, "step-\(trainer.step)")
     let checkpoint = try AtomicOutput(.folder, at: path, replacing: true)
     do {
-      try TrainedAdapter(start: start, adapted: adapted).write(into: checkpoint.temporaryPath)
+      try TrainedAdapter(start: start, adapted: adapted, restarts: trainer.restarts)
+        .write(into: checkpoint.temporaryPath)
+      if trainer.restarts != nil {
+        let round = FileSystem.join(checkpoint.temporaryPath, Self.roundName)
+        try FileManager.default.createDirectory(
+          atPath: round, withIntermediateDirectories: false)
+        try TrainedAdapter(start: start, adapted: adapted).write(into: round)
+      }
       try log.write(into: checkpoint.temporaryPath)
       try TrainingCheckpoint(
         step: trainer.step, position: trainer.position, firstLoss: trainer.lossToCompare,
         options: request.numericOptions(totalSteps: totalSteps),
         parameters: Array(adapted.parameters.values.values), optimizer: trainer.optimizer.state,
-        best: best, evaluationsSinceBest: evaluationsSinceBest
+        best: best, evaluationsSinceBest: evaluationsSinceBest,
+        past: trainer.restarts?.state ?? [:]
       ).write(into: checkpoint.temporaryPath)
       try checkpoint.commit()
     } catch {
@@ -243,6 +273,7 @@ public final class TrainingRun {
       throw TrainingError.checkpoint(path: path, reason: "it is of other parameters")
     }
     _ = values.update(fromContentsOf: checkpoint.parameters)
+    trainer.restarts?.restore(checkpoint.past)
     adapted.parametersChanged()
     try trainer.optimizer.restore(checkpoint.optimizer)
     trainer.resume(
@@ -267,6 +298,7 @@ extension TrainingRequest {
       "sequence-length": sequenceLength.map { String($0) } ?? "default",
       "pack": String(packs), "shuffle": String(shuffles),
       "eval-split": String(evaluationSplit),
+      "relora-every": restartInterval.map { String($0) } ?? "none",
       "quantize": quantization?.kind.rawValue ?? "none",
     ]
   }

@@ -130,6 +130,7 @@ struct TrainCommand: ParsableCommand {
     if let optimizer = schedule.optimizer { request.optimizer = optimizer }
     if let momentum = schedule.momentum { request.momentum = momentum }
     if let ratio = schedule.loraPlusRatio { request.loraPlusRatio = ratio }
+    if let interval = schedule.restartEvery { request.restartInterval = interval }
     if let seed = schedule.seed { request.seed = seed }
     if let length = options.sequenceLength { request.sequenceLength = length }
     if options.pack { request.packs = true }

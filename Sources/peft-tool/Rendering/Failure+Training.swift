@@ -28,6 +28,9 @@ extension Failure {
         "data", .wrongData,
         "\(path) should be safetensors with pixel_values and labels: this model reads images",
         path: path)
+    case .restart(let option):
+      self.init(
+        "relora", .wrongUsage, "--relora-every cannot be combined with \(option); leave out one")
     case .noEvaluationData(let option):
       self.init(
         "no_evaluation_data", .wrongUsage,
@@ -144,6 +147,11 @@ extension Failure {
       self.init(
         "missing_module", .wrongData, "the model has no \(name), which the adapter is for",
         tensor: name)
+    case .restart(let module):
+      self.init(
+        "relora", .wrongUsage,
+        "--relora-every restarts LoRA, and \(module) has another method or a bias; use lora or rslora"
+      )
     case .module(let path, let error):
       self.init("method", .wrongData, "\(path): \(error.clause)")
     case .shape(let tensor, let found, let expected):

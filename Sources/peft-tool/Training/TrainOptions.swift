@@ -94,6 +94,13 @@ struct ScheduleOptions: ParsableArguments {
     help: ArgumentHelp("LoRA+: B learns this much faster than A.", valueName: "X"))
   var loraPlusRatio: Double?
 
+  @Option(
+    name: .customLong("relora-every"),
+    help: ArgumentHelp(
+      "ReLoRA: freeze the factors after so many steps and begin new ones; the adapter has them all.",
+      valueName: "STEPS"))
+  var restartEvery: Int?
+
   @Option(name: .long, help: ArgumentHelp("Of new tensors, order and dropout.", valueName: "N"))
   var seed: UInt64?
 }

@@ -57,7 +57,8 @@ struct TrainingFile {
     "gradient_accumulation_steps", "num_epochs", "max_steps", "optimizer", "lr_scheduler",
     "learning_rate", "weight_decay", "warmup_steps", "max_grad_norm", "val_set_size", "seed",
     "eval_steps", "save_steps", "early_stopping_patience", "gradient_checkpointing", "bf16",
-    "loraplus_lr_ratio", "shuffle_merged_datasets",
+    "loraplus_lr_ratio", "shuffle_merged_datasets", "relora", "relora_steps",
+    "jagged_restart_steps",
   ]
 
   /// Keys that ask for nothing here: how the original loads, shows and uploads. A star stands for any end.
@@ -172,6 +173,7 @@ struct TrainingFile {
         "paged_adamw_8bit": (.adamw8bit, true), "sgd": (.sgd, false),
       ])
     if let optimizer { (request.optimizer, request.pagesState) = optimizer }
+    request.restartInterval = try integer("relora_steps") ?? integer("jagged_restart_steps")
     request.seed = try integer("seed", from: 0).map(UInt64.init) ?? request.seed
     request.sequenceLength = try integer("sequence_len") ?? request.sequenceLength
     request.packs = try flag("sample_packing")

@@ -192,6 +192,54 @@ import Testing
     try Data(bytes).write(to: URL(filePath: path))
   }
 
+  /// ReLoRA: the adapter of all rounds side by side is what the model had, also across a checkpoint.
+  @Test(arguments: ["lora", "rslora"])
+  func restarts(_ method: String) throws {
+    let folder = try TrainingFolder()
+    func request(_ output: String) -> TrainingRequest {
+      folder.request("llama", output) {
+        $0.method = method
+        $0.rank = 3
+        $0.alpha = 5
+        $0.length = .steps(8)
+        $0.restartInterval = 3
+        $0.warmup = 1
+      }
+    }
+    let losses = try folder.train(request("whole"))
+    #expect(losses.count == 8 && losses[7] < losses[0])
+    let config = try JSONValue.parse(folder.bytes("whole/adapter_config.json"))
+    #expect(config["r"]?.int == 9)
+
+    var first = request("resumed")
+    _ = try TrainingRun(first).run { step, _ in step.number == 4 ? .interrupt : .goOn }
+    first.checkpoint = TrainingRun.checkpointFolder(of: first.output) + "/step-4"
+    #expect(try folder.train(first) == Array(losses[4...]))
+    #expect(
+      try folder.bytes("whole/adapter_model.safetensors")
+        == folder.bytes("resumed/adapter_model.safetensors"))
+
+    // Seven steps, and the loss of the adapter that they left: that of the eighth step.
+    var seven = request("seven")
+    seven.length = .steps(7)
+    seven.schedule = .constant
+    var eight = seven
+    eight.length = .steps(8)
+    eight.output = folder.file("eight")
+    seven.shuffles = false
+    eight.shuffles = false
+    try folder.train(seven)
+    let last = try #require(try folder.train(eight).last)
+    let again = try folder.train(
+      folder.request("llama", "again") {
+        $0.initialAdapter = folder.file("seven")
+        $0.length = .steps(2)
+        $0.learningRate = 1e-30
+        $0.shuffles = false
+      })
+    #expect(again.contains { abs($0 - last) < 1e-5 * last }, "\(again) and \(last)")
+  }
+
   @Test func divergenceIsNamed() throws {
     let folder = try TrainingFolder()
     let request = folder.request("gpt2", "out") {
