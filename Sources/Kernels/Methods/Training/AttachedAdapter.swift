@@ -1,5 +1,5 @@
 /// An adapter layer with its memory, on its frozen layer: what a trainer calls. Adds dropout on the
-/// adapter's branch.
+/// adapter's branch; a layer that transforms its input is no branch, and has none.
 public final class AttachedAdapter<Scalar: TrainingScalar> {
   public let layer: any AdapterLayer<Scalar>
   public let parameters: ParameterView<Scalar>
@@ -76,6 +76,7 @@ public final class AttachedAdapter<Scalar: TrainingScalar> {
   public func forward(
     _ input: MatrixView<Scalar>, output: MatrixView<Scalar>, dropout: DropoutMask? = nil
   ) {
+    let dropout = onBranch(dropout)
     workspace.scope {
       let seen = dropped(input, by: dropout)
       layer.forward(
@@ -87,6 +88,7 @@ public final class AttachedAdapter<Scalar: TrainingScalar> {
   public func backward(
     _ outputGradient: MatrixView<Scalar>, input: MatrixView<Scalar>, dropout: DropoutMask? = nil
   ) {
+    let dropout = onBranch(dropout)
     workspace.scope {
       let seen = layer.needsInput ? dropped(input, by: dropout) : input
       layer.backward(
@@ -100,6 +102,7 @@ public final class AttachedAdapter<Scalar: TrainingScalar> {
     to inputGradient: MatrixView<Scalar>, outputGradient: MatrixView<Scalar>,
     input: MatrixView<Scalar>, dropout: DropoutMask? = nil
   ) {
+    let dropout = onBranch(dropout)
     workspace.scope {
       var target = inputGradient
       if dropout != nil {
@@ -111,6 +114,10 @@ public final class AttachedAdapter<Scalar: TrainingScalar> {
         pass: pass(tokens: inputGradient.rows, dropped: dropout != nil))
       dropout?.add(target, to: inputGradient)
     }
+  }
+
+  private func onBranch(_ dropout: DropoutMask?) -> DropoutMask? {
+    layer.transformsInput ? nil : dropout
   }
 
   private func dropped(
