@@ -1,5 +1,7 @@
+import Adapters
 import Foundation
 import Kernels
+import Safetensors
 import Testing
 
 @testable import Training
@@ -123,6 +125,60 @@ import Testing
       return adapted.parameters.gradients.values.map(\.bitPattern)
     }
     #expect(gradients[0] == gradients[1])
+  }
+
+  /// Read back from a file, an adapter is what it was.
+  @Test(arguments: cases)
+  func fromFile(family: String, kind: Kind) throws {
+    let adapted = try adapted(family, kind)
+    let peer = PeerCase(family: family, name: "lora")
+    let input = try adapted.model.input(try peer.batch())
+    let settings: JSONValue =
+      switch kind {
+      case .sequential:
+        ["peft_type": "BOTTLENECK", "non_linearity": "gelu", "use_parallel_adapter": false]
+      case .parallel:
+        [
+          "peft_type": "BOTTLENECK", "non_linearity": "tanh", "use_parallel_adapter": true,
+          "scaling": 4,
+        ]
+      case .prompt: ["peft_type": "PROMPT_TUNING", "num_virtual_tokens": 3]
+      case .prefix: ["peft_type": "PREFIX_TUNING", "num_virtual_tokens": 3]
+      }
+    let folder = FileManager.default.temporaryDirectory.appending(
+      path: "peft-tool-\(UUID().uuidString)")
+    try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+    defer { try? FileManager.default.removeItem(at: folder) }
+    try Data(settings.serialized(style: .pythonLine).utf8).write(
+      to: folder.appending(path: "adapter_config.json"))
+
+    var header: JSONObject = [:]
+    var data = Data()
+    for entry in adapted.parameters.entries {
+      let name = entry.name == "prompt_embeddings" ? entry.name : "base_model.model.\(entry.name)"
+      let start = data.count
+      for value in adapted.parameters.values.values[entry.range] {
+        withUnsafeBytes(of: value.bitPattern.littleEndian) { data.append(contentsOf: $0) }
+      }
+      header[name] = [
+        "dtype": "F32", "shape": .array(entry.shape.map { .int($0) }),
+        "data_offsets": .array([.int(start), .int(data.count)]),
+      ]
+    }
+    let text = Data(JSONValue.object(header).serialized(style: .pythonLine).utf8)
+    var file = withUnsafeBytes(of: UInt64(text.count).littleEndian) { Data($0) }
+    file.append(text)
+    file.append(data)
+    try file.write(to: folder.appending(path: "adapter_model.safetensors"))
+
+    let binding = try AdapterContents(try AdapterFile(path: folder.path)).bind(
+      to: try BaseModel(path: peer.base))
+    let again = try AdaptedModel(try model(family), adapter: binding)
+    // A file has its modules in another order.
+    #expect(
+      Set(again.parameters.entries.map(\.name)) == Set(adapted.parameters.entries.map(\.name)))
+    #expect(
+      again.model.logits(input).map(\.bitPattern) == adapted.model.logits(input).map(\.bitPattern))
   }
 
   /// A prompt of the embeddings of tokens is those tokens.
