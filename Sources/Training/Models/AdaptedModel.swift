@@ -65,6 +65,7 @@ public final class AdaptedModel {
       entry = end
     }
     self.adapters = attached
+    model.arrangeAdapters()
   }
 
   /// To be called after every change of the parameters.

@@ -12,7 +12,9 @@ public final class TransformerModel {
   public let context: LayerContext
   public let task: Task
   /// Keep only the inputs of the blocks, and compute the rest again in the backward pass.
-  public var recomputesBlocks = false
+  public var recomputesBlocks = false {
+    didSet { arrangeAdapters() }
+  }
   /// Hidden size.
   public let width: Int
   /// The longest sequence; nil when there is no table of positions.
@@ -133,6 +135,18 @@ public final class TransformerModel {
   private var lowestTrained: Int {
     if embedding.isTrained || virtualTokens?.place == .input { return -1 }
     return blocks.firstIndex(where: \.isTrained) ?? blocks.count
+  }
+
+  /// Gives every adapter memory of its own for what it keeps; with `recomputesBlocks` one in the same place
+  /// of every block, since blocks go forward and backward one after the other.
+  func arrangeAdapters() {
+    var shared: [AttachedAdapter<Float>.KeptMemory] = []
+    for block in blocks {
+      for (place, adapter) in block.adapters.enumerated() {
+        if place == shared.count || !recomputesBlocks { shared.append(.init()) }
+        adapter?.kept = shared[recomputesBlocks ? place : shared.count - 1]
+      }
+    }
   }
 
   private func extended(_ input: ModelInput) -> ModelInput {

@@ -8,7 +8,7 @@ import Testing
 @Suite struct RecomputationTests {
   private func step(
     _ peer: PeerCase, recomputes: Bool, dropout: Double
-  ) throws -> (gradients: [UInt32], loss: Double, peak: Int) {
+  ) throws -> (gradients: [UInt32], loss: Double, peak: Int, kept: Int) {
     let adapted = try peer.model()
     adapted.model.recomputesBlocks = recomputes
     if dropout > 0 {
@@ -17,7 +17,11 @@ import Testing
     let loss = adapted.model.loss(try adapted.model.input(try peer.batch()), factor: 0.1)
     return (
       adapted.parameters.gradients.values.map(\.bitPattern), loss,
-      adapted.model.context.workspace.peak
+      adapted.model.context.workspace.peak,
+      Dictionary(
+        adapted.adapters.map { (ObjectIdentifier($0.adapter.kept), $0.adapter.kept.count) },
+        uniquingKeysWith: { first, _ in first }
+      ).values.reduce(0, +)
     )
   }
 
@@ -29,5 +33,6 @@ import Testing
     #expect(plain.loss == again.loss)
     #expect(plain.gradients.contains { $0 & 0x7fff_ffff != 0 })
     #expect(again.peak < plain.peak, "\(again.peak) \(plain.peak)")
+    #expect(again.kept <= plain.kept && (plain.kept == 0 || again.kept < plain.kept))
   }
 }

@@ -8,7 +8,22 @@ public final class AttachedAdapter<Scalar: TrainingScalar> {
   private let products: any MatrixProducts<Scalar>
   private let workspace: Workspace<Scalar>
   private let derived: ScalarBuffer<Scalar>
-  private var kept = ScalarBuffer<Scalar>(count: 0)
+  /// Where the numbers lie that `forward` leaves for `backward`. Adapters may share it of which one has
+  /// gone backward before the next goes forward.
+  public var kept = KeptMemory()
+
+  public final class KeptMemory {
+    private var buffer = ScalarBuffer<Scalar>(count: 0)
+
+    public init() {}
+
+    public var count: Int { buffer.count }
+
+    func numbers(_ count: Int) -> UnsafeMutableBufferPointer<Scalar> {
+      if buffer.count < count { buffer = ScalarBuffer(count: count) }
+      return buffer.values
+    }
+  }
 
   /// - Parameters:
   ///   - parameters, gradients: `layer.parameterCount` numbers each, owned by the caller.
@@ -130,10 +145,9 @@ public final class AttachedAdapter<Scalar: TrainingScalar> {
   }
 
   private func pass(tokens: Int, dropped: Bool = false) -> LayerPass<Scalar> {
-    let count = layer.keptCount(tokens: tokens)
-    if kept.count < count { kept = ScalarBuffer(count: count) }
     return LayerPass(
-      parameters: parameters, derived: derived.values, kept: kept.values, base: base,
+      parameters: parameters, derived: derived.values,
+      kept: kept.numbers(layer.keptCount(tokens: tokens)), base: base,
       products: products, workspace: workspace, inputIsDropped: dropped)
   }
 }
