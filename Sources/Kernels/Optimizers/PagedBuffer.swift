@@ -7,7 +7,9 @@ final class PagedBuffer: @unchecked Sendable {
 
   /// - Throws: `paging` with the system's error.
   init(bytes count: Int, folder: String) throws(OptimizerError) {
-    var template = Array((folder + "/peft-tool-state-XXXXXX").utf8CString)
+    // Six letters that the system replaces.
+    let name = folder + "/peft-tool-state-" + String(repeating: "X", count: 6)
+    var template = Array(name.utf8CString)
     let descriptor = template.withUnsafeMutableBufferPointer { path -> Int32 in
       guard let path = path.baseAddress else { return -1 }
       let descriptor = mkstemp(path)

@@ -24,6 +24,8 @@ final class TokenEmbedding: InputEmbedding {
   let positions: BaseTensor?
   let types: BaseTensor?
   let norm: Normalization?
+  /// Rows that stand for the tokens with negative ids.
+  var prompt: VirtualTokens?
   private var input = ModelInput()
   private var kept: Normalization.Kept?
 
@@ -65,10 +67,13 @@ final class TokenEmbedding: InputEmbedding {
           let target = sum[token]
           for (number, (table, row)) in tables.enumerated() {
             guard let first = target.baseAddress else { continue }
-            if number == 0 {
-              table.matrix.read(row: row(token), into: first)
+            let row = row(token)
+            if row < 0, let prompt {
+              _ = target.update(fromContentsOf: prompt.values[-1 - row])
+            } else if number == 0 {
+              table.matrix.read(row: row, into: first)
             } else {
-              table.matrix.read(row: row(token), into: start)
+              table.matrix.read(row: row, into: start)
               for column in 0..<sum.columns { first[column] += start[column] }
             }
           }
@@ -82,12 +87,17 @@ final class TokenEmbedding: InputEmbedding {
     if let norm, let kept {
       norm.backward(gradient, kept: kept, base: nil, inputGradient: gradient, context)
     }
+    if let prompt {
+      for (token, id) in input.ids.enumerated() where id < 0 {
+        Float.add(gradient[token], times: 1, to: prompt.gradients[-1 - Int(id)])
+      }
+    }
     for (table, row) in rows(context) {
       guard let target = table.gradient else { continue }
       let width = gradient.columns
       // Columns are independent; along them, token after token.
       context.pool.split(width, least: 16) { columns in
-        for token in 0..<gradient.rows {
+        for token in 0..<gradient.rows where row(token) >= 0 {
           let at = row(token) * width
           for column in columns { target[at + column] += gradient[token, column] }
         }

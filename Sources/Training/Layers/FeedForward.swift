@@ -8,6 +8,8 @@ final class FeedForward {
   let up: Linear
   let down: Linear
   let activation: Activation
+  /// An adapter beside all of it, from the input to the output.
+  var parallel: AttachedAdapter<Float>?
 
   init(gate: Linear? = nil, up: Linear, down: Linear, activation: Activation) {
     self.gate = gate
@@ -17,9 +19,11 @@ final class FeedForward {
   }
 
   var linears: [Linear] { [gate, up, down].compactMap(\.self) }
-  var isTrained: Bool { linears.contains(where: \.isTrained) }
+  var isTrained: Bool { parallel != nil || linears.contains(where: \.isTrained) }
   /// Whether `backward` reads the input.
-  var needsInput: Bool { up.needsInput || gate?.needsInput == true }
+  var needsInput: Bool {
+    up.needsInput || gate?.needsInput == true || parallel?.layer.needsInput == true
+  }
 
   struct Kept {
     /// tokens × inner; after `backward` their gradients.
@@ -38,6 +42,7 @@ final class FeedForward {
       activate(kept, into: inner, context)
       down.forward(inner, into: output, context)
     }
+    parallel?.forward(input, output: output)
     return kept
   }
 
@@ -57,6 +62,8 @@ final class FeedForward {
     _ gradient: Matrix, kept: Kept, input: Matrix?, inputGradient: Matrix?,
     _ context: LayerContext
   ) {
+    // It reads the output's gradient, and leaves what it needs for that of the input.
+    if let parallel, let input { parallel.backward(gradient, input: input) }
     context.workspace.scope {
       var inner: Matrix?
       if down.needsInput {
@@ -76,6 +83,9 @@ final class FeedForward {
     if let gate, let gateGradient = kept.gate {
       gate.backward(
         gateGradient, input: input, inputGradient: inputGradient, accumulate: true, context)
+    }
+    if let parallel, let input, let inputGradient {
+      parallel.addInputGradient(to: inputGradient, outputGradient: gradient, input: input)
     }
   }
 }

@@ -30,6 +30,8 @@ final class SelfAttention {
   let queryNorm: Normalization?
   let keyNorm: Normalization?
   let rotary: RotaryEmbedding?
+  /// Trained keys and values before the tokens' own.
+  var prefix: AttentionPrefix?
 
   init(
     projections: Projections, output: Linear, shape: Shape, queryNorm: Normalization? = nil,
@@ -52,12 +54,14 @@ final class SelfAttention {
 
   var linears: [Linear] { inputLinears + [output] }
   var norms: [Normalization] { [queryNorm, keyNorm].compactMap(\.self) }
-  var isTrained: Bool { linears.contains(where: \.isTrained) || norms.contains(where: \.isTrained) }
+  var isTrained: Bool {
+    prefix != nil || linears.contains(where: \.isTrained) || norms.contains(where: \.isTrained)
+  }
   /// Whether `backward` reads the input.
   var needsInput: Bool { inputLinears.contains(where: \.needsInput) }
 
   private var queryWidth: Int { shape.heads * shape.headDim }
-  private var keyWidth: Int { shape.keyHeads * shape.headDim }
+  var keyWidth: Int { shape.keyHeads * shape.headDim }
 
   /// Queries, keys and values of all heads, a row for each token.
   struct Heads {
@@ -111,6 +115,7 @@ final class SelfAttention {
     rotary?.rotate(kept.heads.query, headDim: shape.headDim, context)
     rotary?.rotate(kept.heads.key, headDim: shape.headDim, context)
     withAttention(kept, context) { ck_attention_forward(context.pool.workers, $0) }
+    prefix?.forward(kept, shape, context)
     output.forward(kept.mixed, into: result, context)
     return kept
   }
@@ -143,7 +148,7 @@ final class SelfAttention {
     context.workspace.scope {
       let mixedGradient = context.matrix(gradient.rows, queryWidth)
       output.backward(gradient, input: kept.mixed, inputGradient: mixedGradient, context)
-      if inputGradient == nil, !inputLinears.contains(where: \.isTrained),
+      if inputGradient == nil, prefix == nil, !inputLinears.contains(where: \.isTrained),
         !norms.contains(where: \.isTrained)
       {
         return
@@ -154,6 +159,8 @@ final class SelfAttention {
           context.pool.workers, $0, mixedGradient.start, gradients.query.start,
           gradients.key.start, gradients.value.start)
       }
+      prefix?.backward(
+        mixedGradient, kept: kept, queryGradient: gradients.query, shape, context)
       rotary?.rotate(gradients.query, headDim: shape.headDim, back: true, context)
       rotary?.rotate(gradients.key, headDim: shape.headDim, back: true, context)
       if let queryNorm, let normKept = kept.queryNorm {

@@ -29,6 +29,8 @@ final class TransformerBlock {
 
   /// In the order in which they are applied.
   var linears: [Linear] { attention.linears + feedForward.linears }
+  /// The linear layers' adapters and the one beside the feed-forward, nil where there is none.
+  var adapters: [AttachedAdapter<Float>?] { linears.map(\.adapter) + [feedForward.parallel] }
   var norms: [Normalization] { [attentionNorm] + attention.norms + [feedForwardNorm] }
   var isTrained: Bool {
     attention.isTrained || feedForward.isTrained || attentionNorm.isTrained

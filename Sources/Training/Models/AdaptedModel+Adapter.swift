@@ -78,10 +78,17 @@ extension AdaptedModel {
         throw AdapterTrainingError.module(bound.module.path, error)
       }
     }
+    let unmerged = try UnmergedParts(of: binding, loader: loader, on: model) { path in
+      byName[path + ".weight"].flatMap { weight in
+        model.linears.first { $0.weight === weight }
+      }
+    }
     for bound in binding.replacements {
       try replace(bound.name, by: bound.replacement.tensor)
     }
-    try self.init(model, adapters: layers, tensors: replaced.map(\.tensor))
+    try self.init(
+      model, adapters: layers + unmerged.layers, additions: unmerged.additions,
+      tensors: replaced.map(\.tensor))
     self.fileNames = fileNames
     for (tensor, values) in replaced { tensor.set(values.reals) }
     parametersChanged()

@@ -11,6 +11,9 @@ struct FrozenWeights {
   private let scheme: QuantizationScheme?
   /// Weights to be quantized: those that `quantize` takes.
   private let chosen: Set<String>
+  /// Where one of them is at a time. Memory that was taken anew for each would not all be given back: what
+  /// stays comes to lie between.
+  private let scratch: TensorMemory
 
   init(_ base: BaseModel, quantization scheme: QuantizationScheme?) throws(ModelError) {
     quantized = QuantizedModel(base)
@@ -19,17 +22,25 @@ struct FrozenWeights {
     if isQuantized, scheme != nil { throw .alreadyQuantized(path: base.checkpoint.path) }
     model = isQuantized ? quantized.unpacked : base
     self.scheme = scheme
-    chosen = scheme == nil ? [] : Set(LinearWeights(base).layers.map(\.tensor.name))
+    let layers = scheme == nil ? [] : LinearWeights(base).layers
+    chosen = Set(layers.map(\.tensor.name))
+    scratch = TensorMemory(bytes: layers.map(\.tensor.info.byteCount).max() ?? 0)
   }
 
   /// The stored bytes of `tensor`.
   func read(_ tensor: BaseModel.Tensor) throws(ModelError) -> TensorMemory {
     let memory = TensorMemory(bytes: tensor.info.byteCount)
+    try read(tensor, into: memory.bytes)
+    return memory
+  }
+
+  private func read(
+    _ tensor: BaseModel.Tensor, into bytes: UnsafeMutableRawBufferPointer
+  ) throws(ModelError) {
     do {
       try model.checkpoint.shards[tensor.shard].read(
-        0..<tensor.info.byteCount, of: tensor.info, into: memory.bytes)
+        0..<tensor.info.byteCount, of: tensor.info, into: bytes)
     } catch { throw .reading(error) }
-    return memory
   }
 
   /// The weight `out × in` as it is held quantized; nil for one that is not.
@@ -41,14 +52,16 @@ struct FrozenWeights {
     }
     guard let scheme, chosen.contains(tensor.name), let element = ElementType(tensor.dtype)
     else { return nil }
-    let memory = try read(tensor)
+    let bytes = UnsafeMutableRawBufferPointer(
+      rebasing: scratch.bytes[..<tensor.info.byteCount])
+    try read(tensor, into: bytes)
     guard storedTransposed else {
       return try encode(
-        UnsafeRawBufferPointer(memory.bytes), as: element, shape: tensor.shape, scheme, tensor.name)
+        UnsafeRawBufferPointer(bytes), as: element, shape: tensor.shape, scheme, tensor.name)
     }
     // bitsandbytes turns such a weight around first.
     let (rows, columns) = (tensor.shape[0], tensor.shape[1])
-    let turned = transpose(element.widened(Array(memory.bytes)), rows: rows, columns: columns)
+    let turned = transpose(element.widened(Array(bytes)), rows: rows, columns: columns)
     return try turned.withUnsafeBytes { bytes in
       Result { () throws(ModelError) in
         try encode(bytes, as: .f32, shape: [columns, rows], scheme, tensor.name)

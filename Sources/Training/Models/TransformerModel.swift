@@ -12,11 +12,15 @@ public final class TransformerModel {
   public let context: LayerContext
   public let task: Task
   /// Keep only the inputs of the blocks, and compute the rest again in the backward pass.
-  public var recomputesBlocks = false
+  public var recomputesBlocks = false {
+    didSet { arrangeAdapters() }
+  }
   /// Hidden size.
   public let width: Int
   /// The longest sequence; nil when there is no table of positions.
   let longest: Int?
+  /// What every sequence begins with.
+  var virtualTokens: VirtualTokens?
   let embedding: any InputEmbedding
   let blocks: [TransformerBlock]
   let head: Head
@@ -82,8 +86,9 @@ public final class TransformerModel {
       {
         throw .token(id: Int(type), vocabulary: types.matrix.rows)
       }
-      if let longest, let last = input.layout.positions.max(), last >= longest {
-        throw .length(Int(last) + 1, most: longest)
+      if let longest, let last = input.layout.positions.max() {
+        let length = Int(last) + 1 + (virtualTokens?.count ?? 0)
+        if length > longest { throw .length(length, most: longest) }
       }
     }
     if let patches = embedding as? PatchEmbedding {
@@ -101,12 +106,14 @@ public final class TransformerModel {
 
   /// The logits of the rows that count, `rows × outputs`.
   public func logits(_ input: ModelInput) -> [Float] {
-    step(input) { stream, _, _ in head.logits(stream, rows: input.rows, context) }
+    let input = extended(input)
+    return step(input) { stream, _, _ in head.logits(stream, rows: input.rows, context) }
   }
 
   /// The sum of the losses of the rows that count. With a `factor`, the gradients of `factor` times that
   /// sum are added to those of everything that is trained.
   public func loss(_ input: ModelInput, factor: Float = 0) -> Double {
+    let input = extended(input)
     guard factor != 0 else {
       return step(input) { stream, _, _ in
         head.loss(
@@ -126,8 +133,24 @@ public final class TransformerModel {
 
   /// The lowest block that a gradient must reach: −1 for the embedding, the number of blocks for none.
   private var lowestTrained: Int {
-    if embedding.isTrained { return -1 }
+    if embedding.isTrained || virtualTokens?.place == .input { return -1 }
     return blocks.firstIndex(where: \.isTrained) ?? blocks.count
+  }
+
+  /// Gives every adapter memory of its own for what it keeps; with `recomputesBlocks` one in the same place
+  /// of every block, since blocks go forward and backward one after the other.
+  func arrangeAdapters() {
+    var shared: [AttachedAdapter<Float>.KeptMemory] = []
+    for block in blocks {
+      for (place, adapter) in block.adapters.enumerated() {
+        if place == shared.count || !recomputesBlocks { shared.append(.init()) }
+        adapter?.kept = shared[recomputesBlocks ? place : shared.count - 1]
+      }
+    }
+  }
+
+  private func extended(_ input: ModelInput) -> ModelInput {
+    virtualTokens?.extend(input, task: task) ?? input
   }
 
   /// Runs the blocks, and then `body` with the last one's output, the blocks' inputs and what they kept.

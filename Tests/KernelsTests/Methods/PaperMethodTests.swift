@@ -31,6 +31,17 @@ private func rowwise(
   }
 }
 
+private func ia3(feedForward: Bool) -> MethodCase {
+  MethodCase(
+    name: "(IA)³ \(feedForward)", method: IA3.self,
+    settings: feedForward ? ["feedforward_modules": .list([.text("layer")])] : [:]
+  ) { weight, b0, tensors in
+    let factors = tensors["ia3_l"]!.values
+    if feedForward { return (weight.transposed.scalingRows(factors).transposed, b0) }
+    return (weight.scalingRows(factors), zip(b0, factors).map { $0 * $1 })
+  }
+}
+
 private func dora(_ settings: [String: Setting], scale: Double) -> MethodCase {
   MethodCase(
     name: "DoRA \(settings.keys.sorted())", method: DoRA.self, settings: settings,
@@ -179,6 +190,7 @@ private func asymmetric(_ frozen: String) -> MethodCase {
     rowwise("BitFit", BitFit.self, [:]),
     rowwise("DiffFit", DiffFit.self, [:]),
     rowwise("DiffFit without scale", DiffFit.self, ["scale": .bool(false)]),
+    ia3(feedForward: false), ia3(feedForward: true),
     vera(),
     vera(["use_dora": .bool(true), "dora_simple": .bool(false)], name: "DVoRA"),
     full,

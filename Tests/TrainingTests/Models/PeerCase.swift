@@ -12,8 +12,8 @@ struct PeerCase: CustomTestStringConvertible, Sendable {
   let name: String
 
   static let all = [
-    ("llama", ["lora", "dora", "vera", "ln"]), ("qwen", ["lora", "dora"]),
-    ("gpt2", ["lora", "dora"]), ("bert", ["lora", "dora", "vera", "ln", "bitfit"]),
+    ("llama", ["lora", "dora", "vera", "ia3", "ln"]), ("qwen", ["lora", "dora"]),
+    ("gpt2", ["lora", "dora"]), ("bert", ["lora", "dora", "vera", "ia3", "ln", "bitfit"]),
     ("vit", ["lora", "dora"]),
   ].flatMap { family, names in names.map { PeerCase(family: family, name: $0) } }
 
@@ -57,18 +57,26 @@ struct PeerCase: CustomTestStringConvertible, Sendable {
   /// The folder of the model.
   var base: String { path("base") }
 
+  /// The model without an adapter.
+  ///
   /// - Parameter folder: another form of the model.
-  func model(
+  func plainModel(
     in folder: String? = nil, quantization: QuantizationScheme? = nil, threads: Int = 2,
     precision: MatrixPrecision = .f32
-  ) throws -> AdaptedModel {
-    let base = try BaseModel(path: folder ?? self.base)
+  ) throws -> TransformerModel {
     let context = LayerContext(
       pool: ThreadPool(count: threads), precision: precision, memory: 1 << 20)
-    let model = try TransformerModel.load(base, quantization: quantization, context: context)
-    let adapter = try AdapterContents(try AdapterFile(path: path("\(name)/init"))).bind(
-      to: QuantizedModel(base).unpacked)
-    return try AdaptedModel(model, adapter: adapter)
+    return try TransformerModel.load(
+      try BaseModel(path: folder ?? base), quantization: quantization, context: context)
+  }
+
+  func model(
+    in folder: String? = nil, quantization: QuantizationScheme? = nil
+  ) throws -> AdaptedModel {
+    let base = QuantizedModel(try BaseModel(path: folder ?? self.base)).unpacked
+    let adapter = try AdapterContents(try AdapterFile(path: path("\(name)/init"))).bind(to: base)
+    return try AdaptedModel(
+      try plainModel(in: folder, quantization: quantization), adapter: adapter)
   }
 
   /// A parameter's name as this package has it: without PEFT's wrappers.

@@ -7,9 +7,9 @@ public struct IA3: AdapterMethod {
     source: "Liu et al. 2022 (2205.05638), section 3.3", leaves: ["ia3_l"],
     settings: ["feedforward_modules", "fan_in_fan_out"], trainingSettings: ["init_ia3_weights"])
 
-  private let layer: LayerGeometry
+  let layer: LayerGeometry
   private let factors: [Float]
-  private let scalesInputs: Bool
+  let scalesInputs: Bool
 
   public static func examine(
     _ shapes: [String: [Int]], settings: MethodSettings, layer: LayerGeometry?
@@ -54,7 +54,7 @@ public struct IA3: AdapterMethod {
 
   /// PEFT's rule: a string is a regular expression for the whole name, an item of a list is an end
   /// of the name, with or without a dot before it.
-  private static func isFeedForward(_ module: String, _ settings: MethodSettings) -> Bool {
+  static func isFeedForward(_ module: String, _ settings: MethodSettings) -> Bool {
     switch settings["feedforward_modules"] {
     case .text(let pattern):
       return (try? Regex(pattern).wholeMatch(in: module)) != nil

@@ -1,5 +1,5 @@
 /// An adapter layer with its memory, on its frozen layer: what a trainer calls. Adds dropout on the
-/// adapter's branch.
+/// adapter's branch; a layer that transforms its input is no branch, and has none.
 public final class AttachedAdapter<Scalar: TrainingScalar> {
   public let layer: any AdapterLayer<Scalar>
   public let parameters: ParameterView<Scalar>
@@ -8,7 +8,22 @@ public final class AttachedAdapter<Scalar: TrainingScalar> {
   private let products: any MatrixProducts<Scalar>
   private let workspace: Workspace<Scalar>
   private let derived: ScalarBuffer<Scalar>
-  private var kept = ScalarBuffer<Scalar>(count: 0)
+  /// Where the numbers lie that `forward` leaves for `backward`. Adapters may share it of which one has
+  /// gone backward before the next goes forward.
+  public var kept = KeptMemory()
+
+  public final class KeptMemory {
+    private var buffer = ScalarBuffer<Scalar>(count: 0)
+
+    public init() {}
+
+    public var count: Int { buffer.count }
+
+    func numbers(_ count: Int) -> UnsafeMutableBufferPointer<Scalar> {
+      if buffer.count < count { buffer = ScalarBuffer(count: count) }
+      return buffer.values
+    }
+  }
 
   /// - Parameters:
   ///   - parameters, gradients: `layer.parameterCount` numbers each, owned by the caller.
@@ -76,6 +91,7 @@ public final class AttachedAdapter<Scalar: TrainingScalar> {
   public func forward(
     _ input: MatrixView<Scalar>, output: MatrixView<Scalar>, dropout: DropoutMask? = nil
   ) {
+    let dropout = onBranch(dropout)
     workspace.scope {
       let seen = dropped(input, by: dropout)
       layer.forward(
@@ -87,6 +103,7 @@ public final class AttachedAdapter<Scalar: TrainingScalar> {
   public func backward(
     _ outputGradient: MatrixView<Scalar>, input: MatrixView<Scalar>, dropout: DropoutMask? = nil
   ) {
+    let dropout = onBranch(dropout)
     workspace.scope {
       let seen = layer.needsInput ? dropped(input, by: dropout) : input
       layer.backward(
@@ -100,6 +117,7 @@ public final class AttachedAdapter<Scalar: TrainingScalar> {
     to inputGradient: MatrixView<Scalar>, outputGradient: MatrixView<Scalar>,
     input: MatrixView<Scalar>, dropout: DropoutMask? = nil
   ) {
+    let dropout = onBranch(dropout)
     workspace.scope {
       var target = inputGradient
       if dropout != nil {
@@ -113,6 +131,10 @@ public final class AttachedAdapter<Scalar: TrainingScalar> {
     }
   }
 
+  private func onBranch(_ dropout: DropoutMask?) -> DropoutMask? {
+    layer.transformsInput ? nil : dropout
+  }
+
   private func dropped(
     _ input: MatrixView<Scalar>, by dropout: DropoutMask?
   ) -> MatrixView<Scalar> {
@@ -123,10 +145,9 @@ public final class AttachedAdapter<Scalar: TrainingScalar> {
   }
 
   private func pass(tokens: Int, dropped: Bool = false) -> LayerPass<Scalar> {
-    let count = layer.keptCount(tokens: tokens)
-    if kept.count < count { kept = ScalarBuffer(count: count) }
     return LayerPass(
-      parameters: parameters, derived: derived.values, kept: kept.values, base: base,
+      parameters: parameters, derived: derived.values,
+      kept: kept.numbers(layer.keptCount(tokens: tokens)), base: base,
       products: products, workspace: workspace, inputIsDropped: dropped)
   }
 }

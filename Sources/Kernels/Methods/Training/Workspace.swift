@@ -9,7 +9,12 @@ public final class Workspace<Scalar: TrainingScalar> {
   private struct Position {
     var chunk = 0
     var offset = 0
+    /// Numbers handed out so far.
+    var used = 0
   }
+
+  /// The most numbers that were in use at a time.
+  public private(set) var peak = 0
 
   private let chunkSize: Int
 
@@ -24,13 +29,16 @@ public final class Workspace<Scalar: TrainingScalar> {
     while position.chunk < chunks.count,
       position.offset + count > chunks[position.chunk].count
     {
-      position = Position(chunk: position.chunk + 1)
+      position.chunk += 1
+      position.offset = 0
     }
     if position.chunk == chunks.count {
       chunks.append(ScalarBuffer(count: max(count, chunkSize)))
     }
     let start = position.offset
     position.offset += count
+    position.used += count
+    peak = max(peak, position.used)
     return MatrixView(
       UnsafeMutableBufferPointer(rebasing: chunks[position.chunk].values[start..<start + count]),
       rows: rows, columns: columns)
