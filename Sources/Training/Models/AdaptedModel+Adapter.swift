@@ -89,7 +89,7 @@ extension AdaptedModel {
     try self.init(
       model, adapters: layers + unmerged.layers, additions: unmerged.additions,
       tensors: replaced.map(\.tensor))
-    self.fileNames = fileNames
+    self.fileNames = fileNames.merging(unmerged.fileNames) { $1 }
     for (tensor, values) in replaced { tensor.set(values.reals) }
     parametersChanged()
   }

@@ -6,6 +6,8 @@ struct UnmergedParts {
   var layers: [(linear: Linear, layer: any AdapterLayer<Float>, start: [String: AdapterTensor])] =
     []
   var additions: [ModelAddition] = []
+  /// The tensors of the adapter's file by the names of the parameters.
+  var fileNames: [String: [String]] = [:]
 
   /// - Parameter linear: finds a layer by its module's path.
   init(
@@ -17,6 +19,10 @@ struct UnmergedParts {
       uniquingKeysWith: { first, _ in first })
     for module in binding.contents.modules where module.method.descriptor.notMergeable != nil {
       let start = try module.tensors.mapValues { try loader.tensor($0) }
+      for (leaf, info) in module.tensors {
+        let path = linear(module.path)?.path ?? module.path
+        fileNames[leaf == "prompt_embeddings" ? leaf : "\(path).\(leaf)"] = [info.name]
+      }
       if module.method == PromptTuning.self, let prompt = start["prompt_embeddings"] {
         additions.append(.prompt(prompt))
       } else if module.method == PrefixTuning.self, let prefix = start["prompt_embeddings"] {

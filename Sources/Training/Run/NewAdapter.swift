@@ -12,8 +12,8 @@ struct NewAdapter {
   /// The head is new or made for another task: it is trained whole.
   let trainsHead: Bool
 
-  /// The name that PEFT puts before every tensor.
-  static let prefix = "base_model.model."
+  /// The name that PEFT puts before every tensor: prompts do not wrap the model once more.
+  private var prefix: String { isPrompt ? "base_model." : "base_model.model." }
 
   init(_ model: TransformerModel, request: TrainingRequest) throws {
     let shapes = try ModelShapes(path: request.base)
@@ -21,7 +21,9 @@ struct NewAdapter {
     estimate.targets = request.targets
     estimate.settings = request.settings
     let plan = try estimate.plan(shapes)
-    guard let method = plan.trainable else {
+    guard let method = plan.trainable,
+      method != PromptTuning.self || model.embedding is TokenEmbedding
+    else {
       throw TrainingError.notTrainable(method: plan.name)
     }
     self.plan = plan
@@ -36,7 +38,7 @@ struct NewAdapter {
     let output = try AdapterOutput(at: path, replacing: false)
     var generator = TorchGenerator(seed: request.seed)
     let (linears, norms) = try targets()
-    guard !linears.isEmpty || !norms.isEmpty else {
+    guard !linears.isEmpty || !norms.isEmpty || isPrompt || !bottleneckModules.isEmpty else {
       throw TrainingError.notTrainable(method: plan.name)
     }
     let geometries = linears.map(geometry) + norms.map(geometry)
@@ -56,23 +58,24 @@ struct NewAdapter {
         bias: norm.bias.map { Array($0.values) })
       try addModule(norm.path, start, &generator, to: output)
     }
+    try writeAdditions(settings, &generator, to: output)
     let whole = wholeModules
     for (_, tensors) in whole {
       for tensor in tensors {
         let values = tensor.elements()
-        try output.add(Self.prefix + tensor.name, tensor.shape, values)
+        try output.add(prefix + tensor.name, tensor.shape, values)
       }
     }
     try output.commit(config: configuration(linears: linears, norms: norms))
   }
 
-  private func addModule(
+  func addModule(
     _ path: String, _ start: ModuleStart, _ generator: inout TorchGenerator,
     to output: AdapterOutput
   ) throws {
     let tensors = try method.initialTensors(start, generator: &generator)
     for (leaf, tensor) in tensors.sorted(by: { $0.key < $1.key }) {
-      try add("\(Self.prefix)\(path).\(leaf)", tensor, to: output)
+      try add("\(prefix)\(path).\(leaf)", tensor, to: output)
     }
   }
 
@@ -94,6 +97,7 @@ struct NewAdapter {
   /// The layers of the plan in this model.
   private func targets() throws -> (linears: [Linear], norms: [Normalization]) {
     var wanted: Set<String> = []
+    guard bottleneckModules.isEmpty else { return ([], []) }
     for layer in plan.layers { wanted.insert(layer.module) }
     func isWanted(_ path: String, _ weight: BaseTensor) -> Bool {
       let stored = weight.storedName.map { String($0.dropLast(".weight".count)) }
@@ -155,7 +159,7 @@ struct NewAdapter {
 
   /// The method's hyper-parameters with those of the request.
   private var values: [String: Setting] {
-    var values = plan.settings
+    var values = plan.settings.merging(modelSettings) { $1 }
     let known = method.descriptor.settings
     if known.contains("lora_alpha") {
       let rank = plan.settings["r"] ?? .integer(1)
@@ -177,8 +181,14 @@ struct NewAdapter {
       "bias": "none",
     ]
     for (name, setting) in values { config[name] = JSONValue(setting) }
-    let paths = linears.map(\.path) + norms.map(\.path)
+    let paths = linears.map(\.path) + norms.map(\.path) + bottleneckModules
     if !paths.isEmpty { config["target_modules"] = targetModules(paths) }
+    // PEFT asks for a part of the targets.
+    if let names = config["feedforward_modules"]?.array,
+      let targets = config["target_modules"]?.array
+    {
+      config["feedforward_modules"] = .array(names.filter(targets.contains))
+    }
     if method.descriptor.peftTypes.first == "LORA" {
       config["lora_dropout"] = .double(request.dropout)
     }
@@ -196,12 +206,20 @@ struct NewAdapter {
     }
   }
 
+  /// The last part of `path`; for a feed-forward module of IA3 the name that its configuration has.
+  private func shortName(of path: String) -> String {
+    if case .list(let names)? = plan.settings["feedforward_modules"] {
+      for case .text(let name) in names where path.hasSuffix("." + name) { return name }
+    }
+    return path.split(separator: ".").last.map(String.init) ?? path
+  }
+
   /// Names of which the last parts of `paths` are the shortest that select these modules alone.
   private func targetModules(_ paths: [String]) -> JSONValue {
     if case .pattern(let pattern)? = request.targets { return .string(pattern) }
     let wanted = Set(paths)
-    let all = Set(model.linears.map(\.path) + model.norms.map(\.path))
-    let names = Set(paths.map { $0.split(separator: ".").last.map(String.init) ?? $0 })
+    let all = Set(model.linears.map(\.path) + model.norms.map(\.path) + bottleneckModules)
+    let names = Set(paths.map(shortName))
     let selected = all.filter { path in
       names.contains { path == $0 || path.hasSuffix("." + $0) }
     }

@@ -75,7 +75,7 @@ public final class TrainingRun {
         path: request.checkpoint.map(Self.start(of:)) ?? request.initialAdapter ?? begin)
       if request.restartInterval != nil { try Self.checkRestarts(request, start) }
       adapted = try AdaptedModel(
-        model, adapter: AdapterContents(start).bind(to: base),
+        model, adapter: AdapterContents(start).bind(to: QuantizedModel(base).unpacked),
         restarts: request.restartInterval != nil)
       guard adapted.parameters.values.count > 0 else { throw TrainingError.nothingToTrain }
 

@@ -13,26 +13,36 @@ struct MethodsCommand: ParsableCommand {
   @OptionGroup var output: OutputOptions
 
   func run() {
-    let descriptors = MethodRegistry.all.map { $0.descriptor }
+    let methods = MethodRegistry.all
     if output.json {
-      Terminal.putJSON(.array(descriptors.map(\.json)))
+      Terminal.putJSON(.array(methods.map { Self.json($0) }))
     } else if markdown {
-      Terminal.put(Self.table(descriptors))
+      Terminal.put(Self.table(methods))
     } else {
-      var table = Table([("method", .left), ("names", .left), ("merge", .left)])
-      for descriptor in descriptors {
+      var table = Table([
+        ("method", .left), ("names", .left), ("merge", .left), ("train", .left),
+      ])
+      for method in methods {
         table.add([
-          descriptor.title, descriptor.names.joined(separator: ", "),
-          descriptor.notMergeable == nil ? "yes" : "no",
+          method.descriptor.title, method.descriptor.names.joined(separator: ", "),
+          method.descriptor.notMergeable == nil ? "yes" : "no",
+          Self.isTrained(method) ? "yes" : "no",
         ])
       }
       for line in table.lines { Terminal.put(line) }
     }
   }
 
-  private static func table(_ descriptors: [MethodDescriptor]) -> String {
-    var lines = ["| method | `peft_type` | merge | source | remarks |", "|---|---|---|---|---|"]
-    for descriptor in descriptors {
+  private static func isTrained(_ method: any AdapterMethod.Type) -> Bool {
+    method is any TrainableMethod.Type
+  }
+
+  private static func table(_ methods: [any AdapterMethod.Type]) -> String {
+    var lines = [
+      "| method | `peft_type` | merge | train | source | remarks |", "|---|---|---|---|---|---|",
+    ]
+    for method in methods {
+      let descriptor = method.descriptor
       let types = descriptor.peftTypes.map { "`\($0)`" }.joined(separator: ", ")
       let remarks = [
         descriptor.notMergeable.map { "Not mergeable: \($0)." }, descriptor.remark,
@@ -40,21 +50,22 @@ struct MethodsCommand: ParsableCommand {
       ]
       lines.append(
         "| \(descriptor.title) | \(types) | \(descriptor.notMergeable == nil ? "yes" : "no") | "
-          + "\(descriptor.source) | \(remarks.compactMap { $0 }.joined(separator: " ")) |")
+          + "\(isTrained(method) ? "yes" : "no") | \(descriptor.source) | \(remarks.compactMap { $0 }.joined(separator: " ")) |"
+      )
     }
     return lines.joined(separator: "\n")
   }
-}
 
-extension MethodDescriptor {
-  fileprivate var json: JSONValue {
-    [
-      "title": .string(title),
-      "names": .array(names.map { .string($0) }),
-      "peft_types": .array(peftTypes.map { .string($0) }),
-      "mergeable": .bool(notMergeable == nil),
-      "reason": notMergeable.map(JSONValue.string) ?? .null,
-      "source": .string(source),
+  private static func json(_ method: any AdapterMethod.Type) -> JSONValue {
+    let descriptor = method.descriptor
+    return [
+      "title": .string(descriptor.title),
+      "names": .array(descriptor.names.map { .string($0) }),
+      "peft_types": .array(descriptor.peftTypes.map { .string($0) }),
+      "mergeable": .bool(descriptor.notMergeable == nil),
+      "trainable": .bool(isTrained(method)),
+      "reason": descriptor.notMergeable.map(JSONValue.string) ?? .null,
+      "source": .string(descriptor.source),
     ]
   }
 }

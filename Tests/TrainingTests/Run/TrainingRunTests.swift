@@ -13,7 +13,7 @@ import Testing
   static let methods = [
     "lora", "rslora", "dora", "vera", "1lora", "mora1", "mora2", "mora3", "mora4", "mora6",
     "mora-truncation", "mora-decomposition", "sbora-fa", "sbora-fb", "bitfit", "difffit", "full",
-    "asylora-a", "asylora-b", "1lora+bias+scale+norms", "lora+norms", "norms",
+    "asylora-a", "asylora-b", "1lora+bias+scale+norms", "lora+norms", "norms", "ia3",
   ]
 
   /// Every method learns a batch by heart on every family, and what it writes merges into a model that
@@ -38,6 +38,32 @@ import Testing
     let adapted = try loss(TrainingFolder.fixture("\(family)/base"), family, folder.file("out"))
     let merged = try loss(folder.file("merged"), family, nil)
     #expect(abs(adapted - merged) < 2e-5 * adapted, "\(adapted), merged \(merged)")
+  }
+
+  /// What cannot be merged learns too, and goes on from its files.
+  @Test(arguments: families, ["bottleneck", "parallel", "prefix", "prompt"])
+  func trainedAdditions(_ family: String, _ method: String) throws {
+    let folder = try TrainingFolder()
+    func request(_ output: String) -> TrainingRequest {
+      folder.request(family, output) {
+        $0.method = method
+        $0.rank = 4
+        $0.targets = nil
+        $0.batchSize = 3
+        $0.shuffles = false
+      }
+    }
+    if family == "vit", method == "prompt" {
+      #expect(throws: TrainingError.notTrainable(method: "prompt")) {
+        try TrainingRun(request("out"))
+      }
+      return
+    }
+    let losses = try folder.train(request("out"))
+    #expect(losses[2] < losses[0])
+    var again = request("again")
+    again.initialAdapter = folder.file("out")
+    #expect(try folder.train(again)[0] < losses[2])
   }
 
   /// The loss of a model on its family's data, with an adapter or without.

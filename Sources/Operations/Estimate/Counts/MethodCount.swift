@@ -95,7 +95,6 @@ protocol TrainableMethodCount: MethodCount {
 
 extension TrainableMethodCount {
   static var names: [String] { Method.descriptor.names }
-  static var trainable: any TrainableMethod.Type { Method.self }
 
   static func parameters(
     _ layer: LayerGeometry, _ settings: MethodSettings

@@ -14,6 +14,8 @@ package struct AdapterPlan: Sendable {
   package var trainsNorms: Bool { choice.trainsNorms }
   /// The method where this package can train it.
   package var trainable: (any TrainableMethod.Type)? {
-    (choice.method as? any TrainableMethodCount.Type)?.trainable
+    let names = Set(choice.method.names)
+    return MethodRegistry.all.lazy.compactMap { $0 as? any TrainableMethod.Type }
+      .first { !names.isDisjoint(with: $0.descriptor.names) }
   }
 }
