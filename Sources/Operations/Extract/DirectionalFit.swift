@@ -17,9 +17,9 @@ struct DirectionalFit {
   /// ‖W' − diag(m/n)·(W0 + D)‖².
   let residual: Double
 
-  private static let iterationLimit = 40
+  private static let iterationLimit = 100
   /// The iteration ends when the residual shrinks by less than this part.
-  private static let leastProgress = 0.02
+  private static let leastProgress = 0.001
 
   /// - Parameters:
   ///   - base: W0, `rows × columns`, row-major; `tuned` is W' in the same order.
@@ -28,7 +28,9 @@ struct DirectionalFit {
     let columns = base.count / max(1, rows)
     func inner(_ x: [Float], _ y: [Float], _ row: Int) -> Double {
       var sum = 0.0
-      for index in row * columns..<(row + 1) * columns { sum += Double(x[index]) * Double(y[index]) }
+      for index in row * columns..<(row + 1) * columns {
+        sum += Double(x[index]) * Double(y[index])
+      }
       return sum
     }
     let tunedSquares = (0..<rows).map { inner(tuned, tuned, $0) }
@@ -37,7 +39,9 @@ struct DirectionalFit {
       tunedSquares[row] > 0 ? (inner(base, base, row) / tunedSquares[row]).squareRoot() : 1
     }
     var found = try Self.decomposed(base, tuned, lengths, columns: columns, rank, threads)
-    for _ in 0..<Self.iterationLimit where found.residualSquared > 1e-15 * found.totalSquared {
+    // Steps are carried on in their direction (Nesterov), and start anew where that leads away.
+    var (previous, carried) = (lengths, 0)
+    for _ in 0..<Self.iterationLimit where found.residualSquared > 1e-14 * found.totalSquared {
       let (inTuned, inBase) = (
         Self.coordinates(of: tuned, found.right), Self.coordinates(of: base, found.right)
       )
@@ -50,10 +54,16 @@ struct DirectionalFit {
         }
         if product > 0, square > 1e-9 * tunedSquares[row] { next[row] = product / square }
       }
-      let better = try Self.decomposed(base, tuned, next, columns: columns, rank, threads)
-      guard better.residualSquared < found.residualSquared else { break }
+      let momentum = Double(carried) / Double(carried + 3)
+      let trial = zip(next, previous).map { max($0 + momentum * ($0 - $1), 0.5 * $0) }
+      let better = try Self.decomposed(base, tuned, trial, columns: columns, rank, threads)
+      guard better.residualSquared < found.residualSquared else {
+        if carried == 0 { break }
+        (previous, carried) = (next, 0)
+        continue
+      }
       let ended = better.residualSquared > (1 - Self.leastProgress) * found.residualSquared
-      (found, lengths) = (better, next)
+      (found, lengths, previous, carried) = (better, trial, next, carried + 1)
       if ended { break }
     }
     directional = found
@@ -65,7 +75,9 @@ struct DirectionalFit {
       var direction = (0..<columns).map { Double(base[row * columns + $0]) }
       for k in 0..<found.values.count {
         let factor = Double(left[k * rows + row])
-        for column in 0..<columns { direction[column] += factor * Double(right[k * columns + column]) }
+        for column in 0..<columns {
+          direction[column] += factor * Double(right[k * columns + column])
+        }
       }
       let norm = direction.reduce(0) { $0 + $1 * $1 }.squareRoot()
       let own = (0..<columns).map { Double(tuned[row * columns + $0]) }
@@ -81,7 +93,8 @@ struct DirectionalFit {
 
   /// The leading triples of `diag(lengths)·tuned − base`.
   private static func decomposed(
-    _ base: [Float], _ tuned: [Float], _ lengths: [Double], columns: Int, _ rank: Int, _ threads: Int
+    _ base: [Float], _ tuned: [Float], _ lengths: [Double], columns: Int, _ rank: Int,
+    _ threads: Int
   ) throws -> TruncatedSVD {
     let change = base.indices.map {
       Float(lengths[$0 / columns] * Double(tuned[$0]) - Double(base[$0]))

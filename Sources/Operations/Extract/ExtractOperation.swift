@@ -35,6 +35,11 @@ public struct ExtractOperation: Sendable {
         whole.tensor.info, of: difference.tuned.checkpoint.shards[whole.tensor.shard],
         as: whole.name)
     }
+    if let table = difference.sharedTable {
+      output.copy(
+        table.info, of: difference.tuned.checkpoint.shards[table.shard],
+        as: adapterPrefix + "lm_head.weight")
+    }
     let bytes = try output.commit(config: configuration(difference, form, modules))
     return ExtractReport(
       output: request.output, method: form.method, modules: modules,
@@ -211,7 +216,7 @@ public struct ExtractOperation: Sendable {
     configuration.bias = difference.bias
     configuration.modulesToSave = difference.modulesToSave
     var lora = configuration.json
-    if difference.sharesSavedTable { lora["ensure_weight_tying"] = true }
+    if difference.sharedTable != nil { lora["ensure_weight_tying"] = true }
     guard form.method != .lora else { return lora }
     if form.method == .dora {
       var dora = lora

@@ -29,14 +29,22 @@ struct ModelDifference {
   private(set) var bias = "none"
   private(set) var modulesToSave: [String] = []
 
-  /// Whether a table that is stored whole is also the output head: PEFT changes both uses only when
-  /// told to.
-  var sharesSavedTable: Bool {
-    base.tiesEmbeddings
-      && modulesToSave.contains { module in
-        Architecture.isInputEmbedding(module: module)
-          && !whole.contains { Architecture.isHead(module: $0.tensor.module) }
-      }
+  /// A table that is stored whole and is also the output head: PEFT changes both uses only when told
+  /// to tie them, and then reads both.
+  var sharedTable: BaseModel.Tensor? {
+    guard base.tiesEmbeddings, hasLanguageHead,
+      !whole.contains(where: { Architecture.isHead(module: $0.tensor.module) })
+    else { return nil }
+    return whole.lazy.map(\.tensor).first {
+      $0.parameter == "weight" && Architecture.isInputEmbedding(module: $0.module)
+    }
+  }
+
+  private var hasLanguageHead: Bool {
+    guard case .array(let names)? = base.config?["architectures"] else { return false }
+    return names.contains { name in
+      name.string.map { $0.hasSuffix("ForCausalLM") || $0.hasSuffix("LMHeadModel") } ?? false
+    }
   }
 
   init(base: BaseModel, tuned: BaseModel) throws {
@@ -91,7 +99,8 @@ struct ModelDifference {
     for tensor in others {
       let module = tensor.module
       let weight = base.tensor(module + ".weight").flatMap(base.layer)
-      if tensor.parameter == "bias", let weight, weight.kind != .embedding, !whole.contains(module) {
+      if tensor.parameter == "bias", let weight, weight.kind != .embedding, !whole.contains(module)
+      {
         let isAdapted = adapted.contains(module)
         bias = isAdapted && bias != "all" ? "lora_only" : "all"
         self.whole.append(
@@ -112,7 +121,9 @@ struct ModelDifference {
     guard let from = ElementType(matrix.base.dtype), let to = ElementType(matrix.tuned.dtype) else {
       throw AdapterError.elementType(tensor: matrix.base.name, dtype: matrix.base.dtype)
     }
-    let pair = (from.widened(try base.bytes(matrix.base)), to.widened(try tuned.bytes(matrix.tuned)))
+    let pair = (
+      from.widened(try base.bytes(matrix.base)), to.widened(try tuned.bytes(matrix.tuned))
+    )
     guard matrix.layer.storedTransposed else { return pair }
     let (rows, columns) = (matrix.layer.inFeatures, matrix.layer.outFeatures)
     return (
