@@ -1,7 +1,7 @@
 import Kernels
 
 /// What is known of model families beyond their tensors' names and shapes.
-enum Architecture {
+public enum Architecture {
   /// Families whose linear layers are `Conv1D`, with weights stored `in × out`.
   private static let conv1D: Set<String> = [
     "gpt2", "openai-gpt", "decision_transformer", "imagegpt",
@@ -58,6 +58,17 @@ enum Architecture {
   static let inputEmbeddings = [
     "embed_tokens", "wte", "word_embeddings", "embed_in", "tok_embeddings", "shared",
   ]
+
+  /// Whether `module` is named as an output head: of a language model, or of a classifier that PEFT
+  /// trains whole for its task types.
+  public static func isHead(module: String) -> Bool {
+    ["lm_head", "embed_out", "score", "classifier", "qa_outputs"].contains(lastSegment(module))
+  }
+
+  /// Whether `module` is named as a table of input embeddings.
+  public static func isInputEmbedding(module: String) -> Bool {
+    inputEmbeddings.contains(lastSegment(module))
+  }
 
   /// Parameters of expert modules in the order in which transformers registers them.
   static let expertParameterOrder = [

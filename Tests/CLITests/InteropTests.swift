@@ -1,4 +1,5 @@
 import Foundation
+import Operations
 import Testing
 
 /// A Python with the peers in it: the one that `PEFT_TOOL_PYTHON` names, or the system's.
@@ -56,6 +57,82 @@ enum Peer {
       print(error)
       sys.exit(error > 1e-4)
       """, base, adapter, folder.file("out"))
+    #expect(result.status == 0, "\(result.output)\(result.errors)")
+  }
+
+  /// The extracted adapter on the base gives the logits of the tuned model.
+  @Test(
+    .enabled(if: hasTransformers, "no Python with torch, transformers and peft"),
+    arguments: [
+      ("llama/lora_modules_to_save", "lora"), ("qwen/lora_embed", "lora"),
+      ("gpt2/lora_bias", "lora"),
+      ("mixtral/lora_params", "lora"), ("mixtral/dora", "dora"),
+    ])
+  func peftLoadsTheExtraction(_ name: String, _ method: String) throws {
+    let folder = try TemporaryFolder()
+    let base = Tool.fixtures + "/" + name.split(separator: "/")[0] + "/base"
+    let (tuned, out) = (folder.file("tuned"), folder.file("out"))
+    #expect(
+      try Tool.run("merge", base, Tool.fixtures + "/" + name, tuned, "--dtype", "f32").status == 0)
+    #expect(
+      try Tool.run("extract", base, tuned, out, "--rank", "8", "--method", method).status == 0)
+    let result = try Peer.run(
+      """
+      import sys, torch
+      from transformers import AutoModelForCausalLM
+      from peft import PeftModel
+      base, tuned, out = sys.argv[1:]
+      tokens = torch.arange(1, 17).reshape(2, 8)
+      load = lambda path: AutoModelForCausalLM.from_pretrained(path, dtype=torch.float32).eval()
+      with torch.no_grad():
+          wanted = load(tuned)(tokens).logits
+          found = PeftModel.from_pretrained(load(base), out).eval()(tokens).logits
+      error = ((found - wanted).norm() / wanted.norm()).item()
+      print(error)
+      sys.exit(error > 1e-5)
+      """, base, tuned, out)
+    #expect(result.status == 0, "\(result.output)\(result.errors)")
+  }
+
+  /// Every mode of `combine`, loaded by PEFT, is the change that `add_weighted_adapter` makes; the random
+  /// ones at density 1, where nothing is left to chance.
+  @Test(.enabled(if: hasTransformers, "no Python with torch, transformers and peft"))
+  func peftCombinesAlike() throws {
+    let folder = try TemporaryFolder()
+    let adapters = ["a", "b"].map { Tool.fixtures + "/combine/" + $0 }
+    for mode in CombinationMode.allCases {
+      let density = mode.rawValue.hasPrefix("dare") ? "1.0" : "0.5"
+      let result = try Tool.run(
+        ["combine", folder.file(mode.rawValue), adapters[0] + "@0.7", adapters[1] + "@-0.4"]
+          + ["--mode", mode.rawValue] + (mode.needsDensity ? ["--density", density] : []))
+      #expect(result.status == 0, "\(mode): \(result.errors)")
+    }
+    let result = try Peer.run(
+      """
+      import os, sys, torch
+      from transformers import AutoModelForCausalLM
+      from peft import PeftModel
+      base, a, b, folder = sys.argv[1:]
+      model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
+      model = PeftModel.from_pretrained(model, a, adapter_name="a")
+      model.load_adapter(b, adapter_name="b")
+      def changes(name):
+          return {k: m.get_delta_weight(name) for k, m in model.named_modules()
+                  if name in getattr(m, "lora_A", {})}
+      modes = sorted(os.listdir(folder))
+      assert len(modes) == 11
+      for mode in modes:
+          pruning = {} if mode in ("cat", "linear", "svd") else {
+              "density": 1.0 if mode.startswith("dare") else 0.5}
+          kind = mode.replace("-", "_")
+          model.add_weighted_adapter(["a", "b"], [0.7, -0.4], "peft_" + kind, combination_type=kind, **pruning)
+          model.load_adapter(os.path.join(folder, mode), adapter_name="own_" + kind)
+          wanted, found = changes("peft_" + kind), changes("own_" + kind)
+          assert wanted.keys() == found.keys() and len(wanted) == 2
+          for key in wanted:
+              error = ((found[key] - wanted[key]).norm() / wanted[key].norm()).item()
+              assert error < 1e-5, (mode, key, error)
+      """, Tool.fixtures + "/llama/base", adapters[0], adapters[1], folder.path)
     #expect(result.status == 0, "\(result.output)\(result.errors)")
   }
 

@@ -60,7 +60,9 @@ enum Kohya {
       guard let (stem, leaf) = parse(tensor.name) else {
         throw ConversionError.unexpectedTensor(
           path: file.path, tensor: tensor.name, scheme: .kohya,
-          reason: "is neither lora_down, lora_up, alpha nor dora_scale of a module")
+          reason: tensor.name.contains(".hada_") || tensor.name.contains(".lokr_")
+            ? "is LyCORIS (LoHa or LoKr), which is not read; LoRA's lora_down and lora_up are"
+            : "is neither lora_down, lora_up, alpha nor dora_scale of a module")
       }
       guard prefix == nil || Self.prefix(of: stem) == prefix else { continue }
       groups[stem, default: [:]][leaf] = tensor

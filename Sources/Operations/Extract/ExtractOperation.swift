@@ -19,7 +19,13 @@ public struct ExtractOperation: Sendable {
     for matrix in difference.matrices {
       let change = try difference.change(of: matrix)
       let prefix = adapterPrefix + matrix.layer.module + "."
-      let (rank, kept) = try write(change, matrix, as: form, prefix: prefix, to: output)
+      let (rank, kept) =
+        if case .dora(let size) = form {
+          try writeDirectional(
+            fit(matrix, change, size, difference), change, matrix, prefix: prefix, to: output)
+        } else {
+          try write(change, matrix, as: form, prefix: prefix, to: output)
+        }
       modules.append(
         ExtractReport.Module(
           module: matrix.layer.module, rank: rank, keptEnergy: kept, deltaSquared: change.energy))
@@ -28,6 +34,11 @@ public struct ExtractOperation: Sendable {
       output.copy(
         whole.tensor.info, of: difference.tuned.checkpoint.shards[whole.tensor.shard],
         as: whole.name)
+    }
+    if let table = difference.sharedTable {
+      output.copy(
+        table.info, of: difference.tuned.checkpoint.shards[table.shard],
+        as: adapterPrefix + "lm_head.weight")
     }
     let bytes = try output.commit(config: configuration(difference, form, modules))
     return ExtractReport(
@@ -40,6 +51,7 @@ public struct ExtractOperation: Sendable {
 
   private enum Form: Equatable {
     case lora(ExtractRequest.Size)
+    case dora(ExtractRequest.Size)
     case oneLoRA
     case sparseColumns
     case sparseRows
@@ -47,6 +59,7 @@ public struct ExtractOperation: Sendable {
     var method: ExtractRequest.Method {
       switch self {
       case .lora: .lora
+      case .dora: .dora
       case .oneLoRA: .oneLoRA
       case .sparseColumns, .sparseRows: .sbora
       }
@@ -62,6 +75,9 @@ public struct ExtractOperation: Sendable {
     switch request.method {
     case .lora:
       return try lora()
+    case .dora:
+      guard let size = request.size else { throw ExtractError.noSize }
+      return .dora(size)
     case .oneLoRA:
       return .oneLoRA
     case .auto, .sbora:
@@ -76,15 +92,42 @@ public struct ExtractOperation: Sendable {
           case .oneLoRA: !change.isRowConstant
           case .sparseColumns: matrix.layer.kind != .linear || !change.isColumnSparse
           case .sparseRows: matrix.layer.kind != .linear || !change.isRowSparse
-          case .lora: false
+          case .lora, .dora: false
           }
         }
         if possible.isEmpty, request.method == .sbora {
           throw ExtractError.unsuited(tensor: matrix.tuned.name, method: .sbora)
         }
       }
-      return try possible.first ?? lora()
+      if let form = possible.first { return form }
+      if try asksForMagnitudes(difference), let size = request.size { return .dora(size) }
+      return try lora()
     }
+  }
+
+  /// Whether every matrix is a DoRA of the wanted rank up to rounding, and the first no LoRA of it.
+  private func asksForMagnitudes(_ difference: ModelDifference) throws -> Bool {
+    guard case .rank? = request.size, let size = request.size else { return false }
+    for (index, matrix) in difference.matrices.enumerated() {
+      let change = try difference.change(of: matrix)
+      if index == 0 {
+        let lora = try change.factors(size, threads: request.threads)
+        if change.isExplained(leaving: lora.residualSquared) { return false }
+      }
+      let residual = try fit(matrix, change, size, difference).residual
+      guard change.isExplained(leaving: residual) else { return false }
+    }
+    return true
+  }
+
+  private func fit(
+    _ matrix: ModelDifference.Matrix, _ change: WeightChange, _ size: ExtractRequest.Size,
+    _ difference: ModelDifference
+  ) throws -> DirectionalFit {
+    let (base, tuned) = try difference.weights(of: matrix)
+    return try DirectionalFit.fitted(
+      size, base: base, tuned: tuned, rows: change.rows, energy: change.energy,
+      threads: request.threads)
   }
 
   // MARK: - Modules
@@ -97,25 +140,43 @@ public struct ExtractOperation: Sendable {
     switch form {
     case .lora(let size):
       let svd = try change.factors(size, threads: request.threads)
-      let rank = svd.values.count
-      var left = svd.left
-      for k in 0..<rank {
-        for row in 0..<left.columns { left[k, row] *= svd.values[k] }
-      }
-      let ones = [Int](repeating: 1, count: matrix.layer.shape.count - 2)
-      let kernel =
-        matrix.layer.kind == .convolution
-        ? Array(matrix.layer.shape.dropFirst()) : [change.columns]
-      try output.add(prefix + "lora_A.weight", [rank] + kernel, svd.right.floats)
-      try output.add(prefix + "lora_B.weight", [change.rows, rank] + ones, left.transposed.floats)
-      return (rank, svd.keptEnergy)
+      try writeFactors(svd, matrix.layer, prefix: prefix, to: output)
+      return (svd.values.count, svd.keptEnergy)
     case .oneLoRA:
       let means = change.rowMeans
       try output.add(prefix + "onelora_b", [change.rows], means.values)
       return (1, change.energy > 0 ? 1 - means.residual / change.energy : 1)
-    case .sparseColumns, .sparseRows:
+    case .sparseColumns, .sparseRows, .dora:
       return try writeSparse(change, columns: form == .sparseColumns, prefix: prefix, to: output)
     }
+  }
+
+  /// A and B in the shapes of PEFT's linear layers and convolutions.
+  private func writeFactors(
+    _ svd: TruncatedSVD, _ layer: LayerGeometry, prefix: String, to output: AdapterOutput
+  ) throws {
+    let rank = svd.values.count
+    let isConvolution = layer.kind == .convolution
+    let ones = [Int](repeating: 1, count: isConvolution ? layer.shape.count - 2 : 0)
+    let kernel = isConvolution ? Array(layer.shape.dropFirst()) : [layer.inFeatures]
+    try output.add(prefix + "lora_A.weight", [rank] + kernel, svd.right.floats)
+    try output.add(
+      prefix + "lora_B.weight", [layer.outFeatures, rank] + ones, svd.scaledLeft.transposed.floats)
+  }
+
+  private func writeDirectional(
+    _ fit: DirectionalFit, _ change: WeightChange, _ matrix: ModelDifference.Matrix,
+    prefix: String, to output: AdapterOutput
+  ) throws -> (rank: Int, kept: Double) {
+    try writeFactors(fit.directional, matrix.layer, prefix: prefix, to: output)
+    let isConvolution = matrix.layer.kind == .convolution
+    let shape =
+      isConvolution
+      ? [1, change.rows] + [Int](repeating: 1, count: matrix.layer.shape.count - 2)
+      : [change.rows]
+    try output.add(prefix + "lora_magnitude_vector", shape, fit.magnitude)
+    let kept = change.energy > 0 ? 1 - fit.residual / change.energy : 1
+    return (fit.directional.values.count, kept)
   }
 
   /// The columns or rows that changed, exactly; the strongest where the rank allows fewer.
@@ -154,8 +215,14 @@ public struct ExtractOperation: Sendable {
     configuration.storesTransposed = difference.matrices.contains { $0.layer.storedTransposed }
     configuration.bias = difference.bias
     configuration.modulesToSave = difference.modulesToSave
-    let lora = configuration.json
+    var lora = configuration.json
+    if difference.sharedTable != nil { lora["ensure_weight_tying"] = true }
     guard form.method != .lora else { return lora }
+    if form.method == .dora {
+      var dora = lora
+      dora["use_dora"] = true
+      return dora
+    }
     var json: JSONObject = [
       "peft_type": .string(form == .oneLoRA ? "ONELORA" : "SBORA")
     ]
@@ -166,7 +233,7 @@ public struct ExtractOperation: Sendable {
     switch form {
     case .sparseColumns: json["variant"] = "FA"
     case .sparseRows: json["variant"] = "FB"
-    case .oneLoRA, .lora: break
+    case .oneLoRA, .lora, .dora: break
     }
     return json
   }

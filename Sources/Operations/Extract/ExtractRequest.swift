@@ -3,9 +3,12 @@ import Kernels
 /// What an extraction is asked to do.
 public struct ExtractRequest: Sendable {
   public enum Method: String, Sendable, CaseIterable {
-    /// 1LoRA or SBoRA where every changed matrix is of that form, otherwise LoRA.
+    /// 1LoRA or SBoRA where every changed matrix is of that form; DoRA where all of them are one of the
+    /// wanted rank up to rounding and the first is no LoRA of it; otherwise LoRA.
     case auto
     case lora
+    /// A magnitude per row and a LoRA of the direction.
+    case dora
     case oneLoRA = "1lora"
     case sbora
   }
@@ -22,7 +25,7 @@ public struct ExtractRequest: Sendable {
   public var tuned: String
   public var output: String
   public var method = Method.auto
-  /// Needed for a LoRA; of SBoRA a rank bounds the rows or columns.
+  /// Needed for a LoRA or DoRA; of SBoRA a rank bounds the rows or columns.
   public var size: Size?
   public var threads = 1
   public var replacing = false

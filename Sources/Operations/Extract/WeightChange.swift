@@ -13,6 +13,8 @@ struct WeightChange: Sendable {
 
   /// Rounding alone explains what a form leaves, and the form explains most.
   static let explained = 0.75
+  /// What the SVD of a large matrix may leave of ‖ΔW‖² where there is nothing left.
+  static let accuracy = 1e-6
 
   /// - Parameters:
   ///   - base: W0 as stored, `out × in`, or `in × out` where the layer stores it so.
@@ -78,6 +80,11 @@ struct WeightChange: Sendable {
   /// Whether at most half of the columns, or of the rows, changed.
   var isColumnSparse: Bool { 2 * columnEnergies.count(where: { $0 > 0 }) <= columns }
   var isRowSparse: Bool { 2 * rowEnergies.count(where: { $0 > 0 }) <= rows }
+
+  /// Whether a form that leaves `residual` of ‖ΔW‖² explains the change up to rounding.
+  func isExplained(leaving residual: Double) -> Bool {
+    residual <= max(noise, Self.accuracy * energy) && residual <= (1 - Self.explained) * energy
+  }
 
   /// The smallest LoRA of the wanted size.
   func factors(_ size: ExtractRequest.Size, threads: Int) throws -> TruncatedSVD {

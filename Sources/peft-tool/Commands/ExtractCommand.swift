@@ -6,9 +6,9 @@ struct ExtractCommand: ParsableCommand {
     commandName: "extract",
     abstract: "Find the adapter that best explains TUNED − BASE.",
     discussion: """
-      Every changed matrix gets a LoRA by the SVD of its difference; changed biases, norms and \
-      embeddings are stored whole. With --method auto a difference that is a 1LoRA or an SBoRA is \
-      stored as one, which needs no rank. OUT is a PEFT folder, or a container when it ends with \
+      Every changed matrix gets a LoRA by the SVD of its difference; changed biases, norms, \
+      embeddings and heads are stored whole. With --method auto a difference that is a 1LoRA or an \
+      SBoRA is stored as one, which needs no rank, and one that is a DoRA of --rank as that. OUT is a PEFT folder, or a container when it ends with \
       .safetensors.
 
       Example: peft-tool extract llama llama-tuned my-lora --rank 16

@@ -20,9 +20,11 @@ struct ExtractRendering {
     for name in report.replaced { Terminal.put("\(name) is stored whole") }
     if wanted == .auto, report.method != .lora {
       let form =
-        report.method == .oneLoRA
-        ? "every changed matrix moved by one constant a row: a 1LoRA"
-        : "every changed matrix changed in few rows or columns: an SBoRA"
+        switch report.method {
+        case .oneLoRA: "every changed matrix moved by one constant a row: a 1LoRA"
+        case .dora: "every changed matrix is a LoRA of this rank with rescaled rows: a DoRA"
+        default: "every changed matrix changed in few rows or columns: an SBoRA"
+        }
       Terminal.put(form)
     }
     Terminal.put(

@@ -61,6 +61,79 @@ import Testing
     }
   }
 
+  /// A merged DoRA comes back at its rank as magnitudes and a LoRA of the direction, where LoRA of the
+  /// same rank keeps less.
+  @Test func directions() throws {
+    let scratch = try Scratch()
+    let base = Fixture.path("mixtral/base")
+    try merge(Fixture.path("mixtral/dora"), onto: base, to: scratch.file("tuned"))
+    var kept: [ExtractRequest.Method: [Double]] = [:]
+    var paths: [String] = []
+    for method in [ExtractRequest.Method.lora, .dora] {
+      let report = try extract(base, scratch.file("tuned"), scratch.file(method.rawValue)) {
+        $0.method = method
+        $0.size = .rank(4)
+      }
+      #expect(report.method == method)
+      kept[method] = report.modules.map(\.keptEnergy)
+      paths = report.modules.map(\.module)
+    }
+    let (lora, dora) = (kept[.lora] ?? [], kept[.dora] ?? [])
+    #expect(dora.count == 8 && zip(lora, dora).allSatisfy { $0 <= $1 + 1e-9 })
+    #expect(dora.count { $0 > 1 - 1e-9 } >= 5 && lora.allSatisfy { $0 < 1 - 1e-3 })
+    // What it says to keep is what a merge of it gives.
+    try merge(scratch.file("dora"), onto: base, to: scratch.file("again"))
+    let models = try ["tuned", "again"].map { try readModel(scratch.file($0)) }
+    let original = try readModel(base)
+    let inspection = try AdapterInspection(path: scratch.file("dora"), base: base)
+    #expect(inspection.isSound)
+    func squaredDistance(_ x: [Double], _ y: [Double]) -> Double {
+      var sum = 0.0
+      for (a, b) in zip(x, y) { sum += (a - b) * (a - b) }
+      return sum
+    }
+    for (module, energy) in zip(paths, dora) {
+      let (tuned, again) = (models[0][module + ".weight"], models[1][module + ".weight"])
+      let wanted = try #require(tuned).values.map { Double($0) }
+      let found = try #require(again).values.map { Double($0) }
+      let start = try #require(original[module + ".weight"]).values.map { Double($0) }
+      let kept = 1 - squaredDistance(wanted, found) / squaredDistance(wanted, start)
+      #expect(abs(kept - energy) < 1e-5, "\(module)")
+    }
+  }
+
+  /// `auto` takes a DoRA only where no LoRA of the rank does.
+  @Test(arguments: [("llama/lora", ExtractRequest.Method.lora), ("mixtral/dora", .dora)])
+  func automaticMethod(_ name: String, _ method: ExtractRequest.Method) throws {
+    let scratch = try Scratch()
+    let base = Fixture.path(name.split(separator: "/")[0] + "/base")
+    try merge(Fixture.path(name), onto: base, to: scratch.file("tuned"))
+    let report = try extract(base, scratch.file("tuned"), scratch.file("out")) {
+      $0.size = .rank(8)
+    }
+    #expect(report.method == method && report.keptEnergy > 1 - 1e-6)
+  }
+
+  /// A head that was trained is stored whole, and a table that is also the head under both names.
+  @Test(arguments: ["llama/lora_modules_to_save", "qwen/lora_embed"])
+  func headsAndTiedTables(_ name: String) throws {
+    let scratch = try Scratch()
+    let base = Fixture.path(name.split(separator: "/")[0] + "/base")
+    try merge(Fixture.path(name), onto: base, to: scratch.file("tuned"))
+    let report = try extract(base, scratch.file("tuned"), scratch.file("out")) {
+      $0.size = .rank(8)
+    }
+    #expect(report.modules.count == 2)
+    let file = try AdapterFile(path: scratch.file("out"))
+    let isTied = name.hasPrefix("qwen")
+    #expect((file.config.settings["ensure_weight_tying"] == .bool(true)) == isTied)
+    let stored = try readModel(scratch.file("out/adapter_model.safetensors"))
+    let tuned = try readModel(scratch.file("tuned"))
+    #expect(
+      stored["base_model.model.lm_head.weight"]
+        == tuned[isTied ? "model.embed_tokens.weight" : "lm_head.weight"])
+  }
+
   /// The energy decides ranks; what is kept is what the full decomposition says.
   @Test func energy() throws {
     let scratch = try Scratch()
