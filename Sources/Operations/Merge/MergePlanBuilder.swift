@@ -113,7 +113,7 @@ struct MergePlanBuilder {
       edit.replacedBy.append(path)
       edit.shape = tensor.shape
       if sameShape, !bound.replacement.wrapped {
-        edit.changes.append(.replacement(source, element: element, weight: weight))
+        edit.changes.append(.replacement(rows, element: stored, weight: weight))
       } else {
         // New rows, new heads, and the base that a wrapped layer was trained on: what W0 is.
         edit.source = source
@@ -249,7 +249,10 @@ struct MergePlanBuilder {
     let rows: any StoredRows =
       keepsType
       ? own
-      : decoded ?? ConvertedRows(rows: own, from: element, to: .f32, columns: shape.columns)
+      : decoded
+        ?? (own as? ConvertedRows
+        ?? ConvertedRows(rows: own, from: element, to: element, columns: shape.columns))
+        .converting(to: .f32)
     let isOwnBase = rows is FileRows && edit.source == nil
     // A tensor that is replaced tells nothing of what it was.
     let recorder =

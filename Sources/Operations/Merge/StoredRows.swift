@@ -24,7 +24,8 @@ struct FileRows: StoredRows {
   }
 }
 
-/// Rows of another element type: widened, and rounded to the wanted one.
+/// Rows of another element type: widened, and rounded to the wanted one. Not nested: both would use the same
+/// buffers, and round twice.
 struct ConvertedRows: StoredRows {
   let rows: any StoredRows
   let from: ElementType
@@ -32,6 +33,12 @@ struct ConvertedRows: StoredRows {
   let columns: Int
 
   var rowBytes: Int { columns * to.size }
+
+  /// The same rows in `element`, without the rounding to `to`.
+  func converting(to element: ElementType) -> any StoredRows {
+    from == element
+      ? rows : ConvertedRows(rows: rows, from: from, to: element, columns: columns)
+  }
 
   func read(
     _ range: Range<Int>, into buffer: UnsafeMutableRawBufferPointer, workspace: Workspace

@@ -1,5 +1,6 @@
 import Adapters
 import Foundation
+import Kernels
 import Safetensors
 import Testing
 
@@ -113,17 +114,19 @@ import Testing
 
   private func merge(
     _ scratch: Scratch, modules: [(String, Int, Int)], config: JSONObject = [:],
-    extra: [String: StoredTensor] = [:], untie: Bool = false
+    extra: [String: StoredTensor] = [:], untie: Bool = false, table: StoredTensor = Self.table,
+    as element: ElementType? = nil
   ) throws -> (tensors: [String: StoredTensor], config: JSONValue, report: MergeReport) {
     try writeModel(
       scratch.file("base"), config: Self.config,
-      ["model.embed_tokens.weight": Self.table, "model.q.weight": .f32([2, 2], [1, 1, 1, 1])])
+      ["model.embed_tokens.weight": table, "model.q.weight": .f32([2, 2], [1, 1, 1, 1])])
     try SyntheticAdapter.ones(
       scratch.file("adapter"), modules: modules, config: config, extra: extra)
     var request = MergeRequest(
       base: scratch.file("base"), adapters: [WeightedAdapter(path: scratch.file("adapter"))],
       output: scratch.file("out"), threads: 1)
     request.unties = untie
+    request.element = element
     let report = try MergeOperation(MergePlan(request)).run()
     let json = try JSONValue.parse(InputFile(path: scratch.file("out/config.json")).readAll())
     return (try readModel(scratch.file("out")), json, report)
@@ -161,6 +164,27 @@ import Testing
       extra: ["base_model.model.model.embed_tokens.weight": embedding])
     #expect(tensors["model.embed_tokens.weight"] == embedding)
     #expect(tensors["lm_head.weight"] == Self.table)
+    #expect(config["tie_word_embeddings"]?.bool == false)
+  }
+
+  /// Of a base in 16 bits, written in 32: what replaces its tensors keeps its bits.
+  @Test func replacementsAreRoundedOnceToTheOutput() throws {
+    let scratch = try Scratch()
+    let (rows, columns) = (300, 70)
+    let elements = (0..<rows * columns).map { 1 + Float($0) * 0x1p-20 }
+    let (embedding, head) = (
+      StoredTensor.f32([rows, columns], elements),
+      StoredTensor.f32([rows, columns], elements.map { -$0 })
+    )
+    let (tensors, config, _) = try merge(
+      scratch, modules: [("model.q", 2, 2)],
+      config: ["modules_to_save": ["embed_tokens", "lm_head"]],
+      extra: [
+        "base_model.model.model.embed_tokens.weight": embedding,
+        "base_model.model.lm_head.weight": head,
+      ], table: .bf16([rows, columns], elements), as: .f32)
+    #expect(tensors["model.embed_tokens.weight"] == embedding)
+    #expect(tensors["lm_head.weight"] == head)
     #expect(config["tie_word_embeddings"]?.bool == false)
   }
 

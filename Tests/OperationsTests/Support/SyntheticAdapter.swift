@@ -36,6 +36,10 @@ extension StoredTensor {
   static func f32(_ shape: [Int], _ values: [Float]) -> StoredTensor {
     StoredTensor(dtype: .f32, shape: shape, bytes: ElementType.f32.rounded(values))
   }
+
+  static func bf16(_ shape: [Int], _ values: [Float]) -> StoredTensor {
+    StoredTensor(dtype: .bf16, shape: shape, bytes: ElementType.bf16.rounded(values))
+  }
 }
 
 /// Writes a model folder with one file.
