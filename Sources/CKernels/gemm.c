@@ -2,21 +2,15 @@
 // is one chain of fma, and a later part of the chain starts from what the earlier part left in C.
 #include "include/gemm.h"
 
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "gemm_kernels.h"
-#include "scalar.h"
+#include "gemm_panels.h"
 #if defined(__x86_64__)
 #include <xmmintrin.h>
 #endif
 
 enum {
-  /// Units of the sums that are in the panels of B at a time.
-  BLOCK_UNITS = 256,
-  /// Columns of B that one job packs: with BLOCK_UNITS a quarter of a second-level cache of 1 MiB.
-  JOB_COLUMNS = 256,
   /// Panels of A that one job packs.
   JOB_PANELS = 8,
   /// Bytes of A that are packed at a time.
@@ -27,97 +21,7 @@ enum {
   JOBS_A_WORKER = 4,
 };
 
-static ptrdiff_t smaller(ptrdiff_t a, ptrdiff_t b) { return a < b ? a : b; }
-static ptrdiff_t divided_up(ptrdiff_t a, ptrdiff_t b) { return (a + b - 1) / b; }
 static size_t whole_lines(size_t bytes) { return (bytes + 63) & ~(size_t)63; }
-
-/// VDPBF16PS does two fma at once, but on Intel's cores at a quarter of the rate of one: there the same
-/// numbers come sooner from f32.
-static int prefers_bf16_products(void) {
-#if defined(__x86_64__)
-  return !__builtin_cpu_is("intel");
-#else
-  return 0;
-#endif
-}
-
-static int has_bf16_products(void) {
-#if defined(__x86_64__)
-  return __builtin_cpu_supports("avx512bf16") && __builtin_cpu_supports("avx512vl");
-#else
-  return 0;
-#endif
-}
-
-/// -1 until somebody chooses.
-static _Atomic int bf16_products = -1;
-
-int ck_set_bf16_products(int taken) {
-  if (taken && !has_bf16_products()) return -1;
-  atomic_store(&bf16_products, taken);
-  return 0;
-}
-
-int ck_get_bf16_products(void) {
-  int taken = atomic_load_explicit(&bf16_products, memory_order_relaxed);
-  if (taken < 0) {
-    taken = has_bf16_products() && prefers_bf16_products();
-    atomic_store_explicit(&bf16_products, taken, memory_order_relaxed);
-  }
-  return taken;
-}
-
-/// How the numbers of a product lie in panels.
-typedef struct {
-  const ck_gemm_kernels *kernels;
-  /// Numbers are rounded to bf16.
-  int rounds;
-  /// Two bf16 are one unit. Otherwise a rounded number is widened again, and the two of a pair are
-  /// exchanged: the sums take the odd one first.
-  int pairs;
-  /// Subnormals count as zeros: the processor is told so while it multiplies.
-  int flushes;
-  /// Units of the whole sum.
-  ptrdiff_t units;
-  /// Columns of a panel of B: those of a tile, fewer where C is narrow.
-  int width;
-} layout;
-
-static layout numbers_of(const ck_product *product) {
-  layout chosen = {.units = product->depth};
-  int bf16 = product->precision == CK_MULTIPLY_BF16;
-  switch (ck_get_path()) {
-#if defined(__x86_64__)
-    case CK_PATH_AVX2: chosen.kernels = ck_gemm_avx2; break;
-    case CK_PATH_AVX512: chosen.kernels = ck_gemm_avx512; break;
-#endif
-#if defined(__aarch64__)
-    case CK_PATH_NEON: chosen.kernels = ck_gemm_neon; break;
-#endif
-    default: chosen.kernels = bf16 ? ck_gemm_portable_flushing : ck_gemm_portable;
-  }
-  if (!bf16) return chosen;
-  chosen.rounds = 1;
-#if defined(__x86_64__)
-  if (ck_get_path() == CK_PATH_AVX512 && ck_get_bf16_products()) {
-    chosen.kernels = ck_gemm_avx512_bf16;
-    chosen.pairs = 1;
-    chosen.units = divided_up(product->depth, 2);
-    return chosen;
-  }
-#endif
-  chosen.flushes = 1;
-  chosen.units = 2 * divided_up(product->depth, 2);
-  return chosen;
-}
-
-static layout layout_of(const ck_product *product) {
-  layout layout = numbers_of(product);
-  ptrdiff_t lanes = layout.kernels->lanes;
-  ptrdiff_t vectors = smaller(divided_up(product->columns, lanes), layout.kernels->tile_vectors);
-  layout.width = (int)(vectors * lanes);
-  return layout;
-}
 
 /// Tells the processor to take subnormals for zeros; returns what to give back.
 static uint64_t begin_flushing(void) {
@@ -143,151 +47,6 @@ static void end_flushing(uint64_t saved) {
 #endif
 }
 
-/// What one thread works in.
-typedef struct {
-  /// Rows of an operand in the precision of the product: CK_TILE_COLUMNS of ROW_BYTES.
-  char *ready;
-  /// A row on its way there.
-  float *wide;
-  uint16_t *halves;
-  /// A tile that reaches beyond C.
-  float *edge;
-  /// BLOCK_UNITS × JOB_COLUMNS units of B.
-  uint32_t *panels;
-} desk;
-
-enum {
-  ROW_BYTES = BLOCK_UNITS * 4,
-  /// Most numbers of a row that are made ready at once: pairs of bf16 along the sums.
-  ROW_NUMBERS = 2 * BLOCK_UNITS,
-  READY_BYTES = CK_TILE_COLUMNS * ROW_BYTES,
-  EDGE_BYTES = CK_TILE_ROWS * CK_TILE_COLUMNS * 4,
-  DESK_BYTES = READY_BYTES + ROW_NUMBERS * 6 + EDGE_BYTES + BLOCK_UNITS * JOB_COLUMNS * 4,
-};
-
-static desk desk_in(char *memory) {
-  desk desk;
-  desk.ready = memory;
-  desk.wide = (float *)(memory += READY_BYTES);
-  desk.halves = (uint16_t *)(memory += ROW_NUMBERS * 4);
-  desk.edge = (float *)(memory += ROW_NUMBERS * 2);
-  desk.panels = (uint32_t *)(memory + EDGE_BYTES);
-  return desk;
-}
-
-// Packing
-
-/// An operand on its way into panels.
-typedef struct {
-  const layout *layout;
-  const ck_operand *operand;
-  ptrdiff_t depth;
-  float scale;
-  /// Panel columns: rows of A, columns of B.
-  int width;
-  const desk *desk;
-} packing;
-
-/// A part of an operand: panel columns, and units of the sums.
-typedef struct {
-  ptrdiff_t column, columns, unit, units;
-} part;
-
-/// Whether the panels hold the numbers as they are stored.
-static int is_ready(const packing *packing) {
-  if (packing->operand->decode || packing->scale != 1) return 0;
-  if (packing->layout->pairs) return packing->operand->element == CK_BF16;
-  return packing->operand->element == CK_F32 && !packing->layout->rounds;
-}
-
-static const char *stored_at(const ck_operand *operand, ptrdiff_t row, ptrdiff_t column) {
-  return (const char *)operand->start
-         + (row * operand->stride + column) * (ptrdiff_t)ck_element_size(operand->element);
-}
-
-/// Writes `count` numbers of a stored row in the precision of the product.
-static void make_ready(const packing *packing, ptrdiff_t row, ptrdiff_t column, ptrdiff_t count,
-                       void *into) {
-  const ck_operand *operand = packing->operand;
-  float *wide = packing->layout->pairs ? packing->desk->wide : into;
-  if (operand->decode) {
-    operand->decode(operand->decode_context, row, column, count, wide);
-  } else {
-    ck_widen(operand->element, stored_at(operand, row, column), wide, count);
-  }
-  if (packing->scale != 1) {
-    for (ptrdiff_t i = 0; i < count; i++) wide[i] *= packing->scale;
-  }
-  if (packing->layout->pairs) {
-    ck_round(CK_BF16, wide, into, count);
-  } else if (packing->layout->rounds) {
-    ck_round(CK_BF16, wide, packing->desk->halves, count);
-    ck_widen(CK_BF16, packing->desk->halves, wide, count);
-  }
-}
-
-/// Packs rows that lie along the sums: each is a panel column.
-static void pack_along(const packing *packing, part part, ptrdiff_t panel_units,
-                       uint32_t *panels) {
-  const layout *layout = packing->layout;
-  ptrdiff_t in_unit = layout->pairs ? 2 : 1;
-  ptrdiff_t size = 4 / in_unit;
-  ptrdiff_t first = part.unit * in_unit;
-  ptrdiff_t count = smaller(part.units * in_unit, packing->depth - first);
-  int in_place = is_ready(packing) && count == part.units * in_unit;
-  for (ptrdiff_t done = 0; done < part.columns; done += packing->width) {
-    int columns = (int)smaller(packing->width, part.columns - done);
-    ptrdiff_t column = part.column + done;
-    const char *rows = packing->desk->ready;
-    ptrdiff_t stride = ROW_BYTES;
-    if (in_place) {
-      rows = stored_at(packing->operand, column, first);
-      stride = packing->operand->stride * size;
-    } else {
-      for (int i = 0; i < columns; i++) {
-        char *row = packing->desk->ready + i * ROW_BYTES;
-        make_ready(packing, column + i, first, count, row);
-        memset(row + count * size, 0, part.units * 4 - count * size);
-      }
-    }
-    layout->kernels->pack_along(rows, stride, columns, packing->width, part.units,
-                                layout->flushes, panels);
-    panels += panel_units;
-  }
-}
-
-/// Packs rows that lie across the sums: each is a unit, or half of one, of every panel.
-static void pack_across(const packing *packing, part part, ptrdiff_t panel_units,
-                        uint32_t *panels) {
-  const layout *layout = packing->layout;
-  int in_place = is_ready(packing);
-  ptrdiff_t in_unit = layout->pairs ? 2 : 1;
-  char *const ready[] = {packing->desk->ready, packing->desk->ready + ROW_BYTES};
-  uint32_t *joined = (uint32_t *)(packing->desk->ready + 2 * ROW_BYTES);
-  for (ptrdiff_t k = 0; k < part.units; k++) {
-    const void *rows[2];
-    for (ptrdiff_t half = 0; half < in_unit; half++) {
-      ptrdiff_t row = (part.unit + k) * in_unit + half;
-      rows[half] = ready[half];
-      if (row >= packing->depth) {
-        memset(ready[half], 0, part.columns * 4);
-      } else if (in_place) {
-        rows[half] = stored_at(packing->operand, row, part.column);
-      } else {
-        make_ready(packing, row, part.column, part.columns, ready[half]);
-      }
-    }
-    if (layout->pairs) {
-      layout->kernels->pair(rows[0], rows[1], part.columns, joined);
-      rows[0] = joined;
-    }
-    layout->kernels->pack_across(rows[0], part.columns, packing->width, panel_units,
-                                 panels + (k ^ layout->flushes) * packing->width);
-  }
-}
-
-// The product
-
 /// A product with rows of A packed.
 typedef struct {
   const ck_product *product;
@@ -309,13 +68,14 @@ static ptrdiff_t panel_row(const state *state, ptrdiff_t panel) {
 static void pack_rows(const state *state, ptrdiff_t row, ptrdiff_t rows, int width,
                       const desk *desk) {
   const ck_product *product = state->product;
-  ptrdiff_t all = state->layout.units;
-  packing packing = {&state->layout, &product->a, product->depth, product->scale, width, desk};
+  const layout *layout = &state->layout;
+  ptrdiff_t all = layout->units;
+  packing packing = {layout, &product->a, product->depth, layout->scale_a, width, desk};
   uint32_t *panels = state->packed + row * all;
   for (ptrdiff_t unit = 0; unit < all; unit += BLOCK_UNITS) {
     part part = {state->row + row, rows, unit, smaller(BLOCK_UNITS, all - unit)};
-    (product->a.transposed ? pack_across : pack_along)(&packing, part, all * width,
-                                                       panels + unit * width);
+    (product->a.transposed ? ck_pack_across : ck_pack_along)(&packing, part, all * width,
+                                                             panels + unit * width);
   }
 }
 
@@ -330,7 +90,7 @@ static void pack_panels(const state *state, ptrdiff_t first, ptrdiff_t end, cons
 /// One tile, whose panel of B has `columns` columns of C.
 static void multiply_tile(const state *state, const desk *desk, ptrdiff_t row, int rows,
                           ptrdiff_t column, int columns, ptrdiff_t unit, ptrdiff_t units,
-                          const uint32_t *a, const uint32_t *b) {
+                          const uint32_t *a, const void *b, ptrdiff_t b_stride) {
   const ck_product *product = state->product;
   const ck_gemm_kernels *kernels = state->layout.kernels;
   int vectors = (int)divided_up(columns, kernels->lanes);
@@ -344,19 +104,24 @@ static void multiply_tile(const state *state, const desk *desk, ptrdiff_t row, i
     start = product->bias + column;
   }
   if (columns == vectors * kernels->lanes) {
-    kernels->tile(rows, vectors, units, a, b, state->layout.width, start, start_stride, c,
-                  product->c_stride);
+    kernels->tile(rows, vectors, units, a, b, b_stride, start, start_stride, c, product->c_stride);
     return;
   }
   float *edge = desk->edge;
   for (int i = 0; start && i < rows; i++) {
     memcpy(edge + i * CK_TILE_COLUMNS, start + i * start_stride, columns * sizeof(float));
   }
-  kernels->tile(rows, vectors, units, a, b, state->layout.width, start ? edge : NULL,
-                CK_TILE_COLUMNS, edge, CK_TILE_COLUMNS);
+  kernels->tile(rows, vectors, units, a, b, b_stride, start ? edge : NULL, CK_TILE_COLUMNS, edge,
+                CK_TILE_COLUMNS);
   for (int i = 0; i < rows; i++) {
     memcpy(c + i * product->c_stride, edge + i * CK_TILE_COLUMNS, columns * sizeof(float));
   }
+}
+
+/// Whether tiles read B where it is stored: packing pays from a third row of tiles on.
+static int reads_in_place(const state *state, const packing *packing) {
+  return state->panels <= 2 && !packing->operand->transposed && !state->layout.pairs
+         && ck_is_ready(packing);
 }
 
 /// The part of C under the panels `first ..< end` of A and `columns` columns of B.
@@ -365,19 +130,27 @@ static void multiply_part(const state *state, ptrdiff_t first, ptrdiff_t end, pt
   const ck_product *product = state->product;
   const layout *layout = &state->layout;
   int width = layout->width;
-  packing packing = {layout, &product->b, product->depth, 1, width, desk};
+  packing packing = {layout, &product->b, product->depth, layout->scale_b, width, desk};
+  ptrdiff_t in_place = reads_in_place(state, &packing) ? columns / width * width : 0;
   for (ptrdiff_t unit = 0; unit < layout->units; unit += BLOCK_UNITS) {
     ptrdiff_t units = smaller(BLOCK_UNITS, layout->units - unit);
-    part part = {column, columns, unit, units};
-    (product->b.transposed ? pack_along : pack_across)(&packing, part, BLOCK_UNITS * width,
-                                                       desk->panels);
+    part part = {column + in_place, columns - in_place, unit, units};
+    if (part.columns > 0) {
+      (product->b.transposed ? ck_pack_along : ck_pack_across)(&packing, part,
+                                                               BLOCK_UNITS * width, desk->panels);
+    }
     for (ptrdiff_t done = 0; done < columns; done += width) {
-      const uint32_t *b = desk->panels + done * BLOCK_UNITS;
+      const void *b = desk->panels + (done - in_place) * BLOCK_UNITS;
+      ptrdiff_t b_stride = width;
+      if (done < in_place) {
+        b = stored_at(&product->b, unit, column + done);
+        b_stride = product->b.stride;
+      }
       for (ptrdiff_t panel = first; panel < end; panel++) {
         ptrdiff_t row = panel_row(state, panel), rows = panel_row(state, panel + 1) - row;
         const uint32_t *a = state->packed + row * layout->units + unit * rows;
         multiply_tile(state, desk, state->row + row, (int)rows, column + done,
-                      (int)smaller(width, columns - done), unit, units, a, b);
+                      (int)smaller(width, columns - done), unit, units, a, b, b_stride);
       }
     }
   }
@@ -428,30 +201,128 @@ static void store_start(const ck_product *product) {
   }
 }
 
-size_t ck_multiply_scratch(const ck_product *product) {
-  size_t units = layout_of(product).units;
-  return whole_lines((size_t)product->rows * units * 4) + DESK_BYTES;
+static size_t packed_bytes(ptrdiff_t rows, const layout *layout) {
+  return whole_lines((size_t)rows * layout->units * 4);
 }
 
-void ck_multiply_alone(const ck_product *product, void *scratch) {
-  if (product->rows <= 0 || product->columns <= 0) return;
+/// Computes the product on this thread.
+static void multiply_here(const ck_product *product, const layout *layout, char *scratch) {
   if (product->depth <= 0) {
     store_start(product);
     return;
   }
-  state state = {.product = product, .layout = layout_of(product)};
+  state state = {.product = product, .layout = *layout};
   set_rows(&state, 0, product->rows);
-  state.packed = scratch;
-  desk desk = desk_in((char *)scratch + whole_lines(product->rows * state.layout.units * 4));
+  state.packed = (uint32_t *)scratch;
+  desk desk = desk_in(scratch + packed_bytes(product->rows, layout));
   for (ptrdiff_t panel = 0; panel < state.panels; panel += JOB_PANELS) {
     pack_panels(&state, panel, smaller(panel + JOB_PANELS, state.panels), &desk);
   }
-  uint64_t saved = state.layout.flushes ? begin_flushing() : 0;
+  uint64_t saved = layout->flushes ? begin_flushing() : 0;
   for (ptrdiff_t column = 0; column < product->columns; column += JOB_COLUMNS) {
     multiply_part(&state, 0, state.panels, column,
                   smaller(JOB_COLUMNS, product->columns - column), &desk);
   }
-  if (state.layout.flushes) end_flushing(saved);
+  if (layout->flushes) end_flushing(saved);
+}
+
+/// Computes the product with all workers; rows of A are packed into `packed`, `most` at a time.
+static void multiply_shared(ck_workers *workers, const ck_product *product, const layout *layout,
+                            ptrdiff_t most, void *packed) {
+  state state = {.product = product, .layout = *layout, .workers = workers, .packed = packed};
+  ptrdiff_t blocks = divided_up(product->rows, most);
+  for (ptrdiff_t block = 0; block < blocks; block++) {
+    ptrdiff_t row = block * product->rows / blocks;
+    set_rows(&state, row, (block + 1) * product->rows / blocks - row);
+    ck_workers_run(workers, divided_up(state.panels, JOB_PANELS), pack_job, &state);
+    cut(&state);
+    ck_workers_run(workers, state.column_jobs * divided_up(state.panels, state.job_panels),
+                   multiply_job, &state);
+  }
+}
+
+// Narrow products
+
+/// Whether C is no wider than a vector, and its transpose is wider.
+static int is_narrow(const ck_product *product) {
+  return product->rows > product->columns
+         && product->columns <= ck_layout_of(product).kernels->lanes;
+}
+
+/// Cᵀ = start + Bᵀ·(scale·A)ᵀ: the same sums, with the rows of C side by side in vectors.
+static ck_product transpose_of(const ck_product *product, float *c, layout *layout) {
+  ck_product transposed = *product;
+  transposed.rows = product->columns;
+  transposed.columns = product->rows;
+  transposed.a = product->b;
+  transposed.a.transposed = !product->b.transposed;
+  transposed.b = product->a;
+  transposed.b.transposed = !product->a.transposed;
+  transposed.from = product->from == CK_FROM_ZERO ? CK_FROM_ZERO : CK_FROM_C;
+  transposed.c = c;
+  transposed.c_stride = product->rows;
+  *layout = ck_layout_of(&transposed);
+  layout->scale_a = 1;
+  layout->scale_b = product->scale;
+  return transposed;
+}
+
+static void load_start(const ck_product *product, float *transposed) {
+  if (product->from == CK_FROM_ZERO) return;
+  for (ptrdiff_t column = 0; column < product->columns; column++) {
+    for (ptrdiff_t row = 0; row < product->rows; row++) {
+      *transposed++ = product->from == CK_FROM_BIAS ? product->bias[column]
+                                                    : product->c[row * product->c_stride + column];
+    }
+  }
+}
+
+static void store_result(const ck_product *product, const float *transposed) {
+  for (ptrdiff_t row = 0; row < product->rows; row++) {
+    for (ptrdiff_t column = 0; column < product->columns; column++) {
+      product->c[row * product->c_stride + column] = transposed[column * product->rows + row];
+    }
+  }
+}
+
+static size_t transpose_bytes(ptrdiff_t rows, ptrdiff_t columns) {
+  return whole_lines((size_t)rows * columns * sizeof(float));
+}
+
+/// A narrow product by its transpose, with all workers, or on this thread where there are none.
+static void multiply_narrow(ck_workers *workers, const ck_product *product, char *scratch) {
+  int in_place = product->columns == 1 && product->c_stride == 1;
+  float *c = in_place ? product->c : (float *)scratch;
+  char *rest = scratch + transpose_bytes(product->rows, product->columns);
+  layout layout;
+  ck_product transposed = transpose_of(product, c, &layout);
+  if (!in_place || product->from == CK_FROM_BIAS) load_start(product, c);
+  if (workers) {
+    multiply_shared(workers, &transposed, &layout, transposed.rows, rest);
+  } else {
+    multiply_here(&transposed, &layout, rest);
+  }
+  if (!in_place) store_result(product, c);
+}
+
+// All products
+
+size_t ck_multiply_scratch(const ck_product *product) {
+  layout layout = ck_layout_of(product);
+  // Enough for either form, so that a smaller product never needs more.
+  ptrdiff_t narrow = smaller(product->columns, layout.kernels->lanes);
+  return packed_bytes(product->rows, &layout) + packed_bytes(narrow, &layout)
+         + transpose_bytes(product->rows, narrow) + DESK_BYTES;
+}
+
+void ck_multiply_alone(const ck_product *product, void *scratch) {
+  if (product->rows <= 0 || product->columns <= 0) return;
+  if (is_narrow(product)) {
+    multiply_narrow(NULL, product, scratch);
+    return;
+  }
+  layout layout = ck_layout_of(product);
+  multiply_here(product, &layout, scratch);
 }
 
 /// Inside of a job the other workers are busy and the shared memory is taken.
@@ -471,23 +342,17 @@ void ck_multiply(ck_workers *workers, const ck_product *product) {
   int shared = ck_workers_count(workers);
   if ((double)product->rows * product->columns * product->depth < ALONE) {
     ck_multiply_alone(product, ck_workers_scratch(workers, shared, ck_multiply_scratch(product)));
-    ck_workers_end_turn(workers);
-    return;
-  }
-  state state = {.product = product, .layout = layout_of(product), .workers = workers};
-  ptrdiff_t most = PACKED_BYTES / (state.layout.units * 4);
-  ptrdiff_t tile_rows = state.layout.kernels->tile_rows;
-  most = most < tile_rows ? tile_rows : most / tile_rows * tile_rows;
-  ptrdiff_t blocks = divided_up(product->rows, most);
-  for (ptrdiff_t block = 0; block < blocks; block++) {
-    ptrdiff_t row = block * product->rows / blocks;
-    set_rows(&state, row, (block + 1) * product->rows / blocks - row);
-    state.packed =
-        ck_workers_scratch(workers, shared, (size_t)state.rows * state.layout.units * 4);
-    ck_workers_run(workers, divided_up(state.panels, JOB_PANELS), pack_job, &state);
-    cut(&state);
-    ck_workers_run(workers, state.column_jobs * divided_up(state.panels, state.job_panels),
-                   multiply_job, &state);
+  } else if (is_narrow(product)) {
+    multiply_narrow(workers, product,
+                    ck_workers_scratch(workers, shared, ck_multiply_scratch(product)));
+  } else {
+    layout layout = ck_layout_of(product);
+    ptrdiff_t most = PACKED_BYTES / (layout.units * 4);
+    ptrdiff_t tile_rows = layout.kernels->tile_rows;
+    most = most < tile_rows ? tile_rows : most / tile_rows * tile_rows;
+    ptrdiff_t rows = smaller(most, product->rows);
+    void *packed = ck_workers_scratch(workers, shared, (size_t)rows * layout.units * 4);
+    multiply_shared(workers, product, &layout, most, packed);
   }
   ck_workers_end_turn(workers);
 }

@@ -22,9 +22,10 @@ typedef struct {
   int tile_rows, tile_vectors;
 
   /// `c = start + A·B` for `rows` rows, at most `tile_rows`, and `vectors` vectors of columns, at most
-  /// `tile_vectors`, out of a panel of `b_width` columns. `start` NULL means zero.
-  void (*tile)(int rows, int vectors, ptrdiff_t units, const void *a, const void *b, int b_width,
-               const float *start, ptrdiff_t start_stride, float *c, ptrdiff_t c_stride);
+  /// `tile_vectors`, from units of B that lie `b_stride` apart. `start` NULL means zero.
+  void (*tile)(int rows, int vectors, ptrdiff_t units, const void *a, const void *b,
+               ptrdiff_t b_stride, const float *start, ptrdiff_t start_stride, float *c,
+               ptrdiff_t c_stride);
 
   /// A panel from rows that lie along the sums: unit k of panel column i is the k-th of the row
   /// `stride·i` bytes after `rows`. Columns from `count` on are zeros. `swap` exchanges neighbours: it

@@ -45,8 +45,9 @@ V void store_units(uint32_t *p, unit_vec x) { *(unaligned_unit_vec *)p = x; }
 V vec splat(float x) { return __builtin_shufflevector((vec){x}, (vec){x}, SAME_LANES); }
 
 /// `rows` and `vectors` are constants: everything unrolls into registers.
-V void tile_of(int rows, int vectors, ptrdiff_t units, const float *a, const float *b, int b_width,
-               const float *start, ptrdiff_t start_stride, float *c, ptrdiff_t c_stride) {
+V void tile_of(int rows, int vectors, ptrdiff_t units, const float *a, const float *b,
+               ptrdiff_t b_stride, const float *start, ptrdiff_t start_stride, float *c,
+               ptrdiff_t c_stride) {
   vec sum[TILE_ROWS][TILE_VECTORS];
 #pragma clang loop unroll(full)
   for (int row = 0; row < rows; row++) {
@@ -66,7 +67,7 @@ V void tile_of(int rows, int vectors, ptrdiff_t units, const float *a, const flo
       for (int v = 0; v < vectors; v++) sum[row][v] = MULTIPLY_ADD(left, right[v], sum[row][v]);
     }
     a += rows;
-    b += b_width;
+    b += b_stride;
   }
 #pragma clang loop unroll(full)
   for (int row = 0; row < rows; row++) {
@@ -78,13 +79,14 @@ V void tile_of(int rows, int vectors, ptrdiff_t units, const float *a, const flo
 #define TILE_CASE(count)                                                                      \
   case count:                                                                                 \
     if (count <= TILE_ROWS) {                                                                 \
-      tile_of(count <= TILE_ROWS ? count : 1, vectors, units, a, b, b_width, start,           \
+      tile_of(count <= TILE_ROWS ? count : 1, vectors, units, a, b, b_stride, start,           \
               start_stride, c, c_stride);                                                     \
     }                                                                                         \
     break;
 
 V void tile_rows_of(int vectors, int rows, ptrdiff_t units, const float *a, const float *b,
-                    int b_width, const float *start, ptrdiff_t start_stride, float *c, ptrdiff_t c_stride) {
+                    ptrdiff_t b_stride, const float *start, ptrdiff_t start_stride, float *c,
+                    ptrdiff_t c_stride) {
   switch (rows) {
     TILE_CASE(1)
     TILE_CASE(2)
@@ -104,13 +106,13 @@ V void tile_rows_of(int vectors, int rows, ptrdiff_t units, const float *a, cons
 }
 
 CK_TARGET static void tile(int rows, int vectors, ptrdiff_t units, const void *a, const void *b,
-                           int b_width, const float *start, ptrdiff_t start_stride, float *c,
+                           ptrdiff_t b_stride, const float *start, ptrdiff_t start_stride, float *c,
                            ptrdiff_t c_stride) {
   switch (vectors) {
-    case 1: tile_rows_of(1, rows, units, a, b, b_width, start, start_stride, c, c_stride); break;
-    case 2: tile_rows_of(2, rows, units, a, b, b_width, start, start_stride, c, c_stride); break;
+    case 1: tile_rows_of(1, rows, units, a, b, b_stride, start, start_stride, c, c_stride); break;
+    case 2: tile_rows_of(2, rows, units, a, b, b_stride, start, start_stride, c, c_stride); break;
 #if TILE_VECTORS > 2
-    case 3: tile_rows_of(3, rows, units, a, b, b_width, start, start_stride, c, c_stride); break;
+    case 3: tile_rows_of(3, rows, units, a, b, b_stride, start, start_stride, c, c_stride); break;
 #endif
   }
 }

@@ -67,7 +67,8 @@ typedef struct {
 /// Computes the product with all workers.
 void ck_multiply(ck_workers *workers, const ck_product *product);
 
-/// Bytes that `ck_multiply_alone` works in.
+/// Bytes that `ck_multiply_alone` works in: no fewer than for any product that is smaller in rows,
+/// columns and depth.
 size_t ck_multiply_scratch(const ck_product *product);
 /// Computes the product on this thread, in `scratch`, aligned to 64 bytes: for small products inside
 /// of a job.

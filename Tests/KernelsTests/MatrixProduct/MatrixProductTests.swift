@@ -23,6 +23,8 @@ extension KernelPaths {
       let shapes = [
         (1, 1, 1), (1, 33, 5), (3, 16, 2), (14, 32, 7), (15, 31, 16), (29, 65, 17), (6, 8, 31),
         (8, 12, 33), (2, 300, 9), (113, 3, 4), (16, 40, 260),
+        // Narrow ones, computed as their transposes, by one thread and by several.
+        (40, 1, 9), (150, 8, 19), (700, 7, 40), (1300, 1, 110), (530, 16, 21), (2, 140, 600),
       ]
       return shapes.flatMap { rows, columns, depth in
         [(false, true), (false, false), (true, false), (true, true)].map {
