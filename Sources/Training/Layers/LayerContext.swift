@@ -71,6 +71,26 @@ public final class LayerContext {
     }
   }
 
+  /// Some rows of a matrix, in a matrix of their own; the matrix itself without `rows`.
+  func pick(_ rows: [Int]?, of matrix: Matrix) -> Matrix {
+    guard let rows else { return matrix }
+    let picked = self.matrix(rows.count, matrix.columns)
+    self.rows(rows.count, width: matrix.columns) { range in
+      for row in range { _ = picked[row].update(fromContentsOf: matrix[rows[row]]) }
+    }
+    return picked
+  }
+
+  /// The other way: the rows go to their places in `matrix`, whose other rows become zero. Without
+  /// `rows` they are in place.
+  func spread(_ picked: Matrix, to rows: [Int]?, of matrix: Matrix) {
+    guard let rows else { return }
+    self.rows(matrix.rows, width: matrix.columns) { matrix.rows($0).fill(0) }
+    for (row, place) in rows.enumerated() {
+      _ = matrix[place].update(fromContentsOf: picked[row])
+    }
+  }
+
   /// `sums += Σ rows of g`, row after row.
   func addColumnSums(of g: Matrix, to sums: Row<Float>) {
     guard let start = sums.baseAddress else { return }

@@ -77,8 +77,10 @@ final class SelfAttention {
     var heads: Heads
     var queryNorm: Normalization.Kept?
     var keyNorm: Normalization.Kept?
-    /// The heads' output, before the last projection.
+    /// The heads' output.
     var mixed: Matrix
+    /// Its rows that are asked for, before the last projection.
+    var picked: Matrix
     /// heads × tokens.
     var logSums: Matrix
   }
@@ -96,9 +98,13 @@ final class SelfAttention {
       value: context.matrix(tokens, keyWidth))
   }
 
-  func forward(_ input: Matrix, into result: Matrix, _ context: LayerContext) -> Kept {
+  /// - Parameter rows: the tokens whose results are asked for; all when nil.
+  func forward(
+    _ input: Matrix, rows: [Int]?, into result: Matrix, _ context: LayerContext
+  ) -> Kept {
+    let mixed = context.matrix(input.rows, queryWidth)
     var kept = Kept(
-      heads: heads(input.rows, context), mixed: context.matrix(input.rows, queryWidth),
+      heads: heads(input.rows, context), mixed: mixed, picked: mixed,
       logSums: context.matrix(shape.heads, input.rows))
     switch projections {
     case .separate(let query, let key, let value):
@@ -116,7 +122,8 @@ final class SelfAttention {
     rotary?.rotate(kept.heads.key, headDim: shape.headDim, context)
     withAttention(kept, context) { ck_attention_forward(context.pool.workers, $0) }
     prefix?.forward(kept, shape, context)
-    output.forward(kept.mixed, into: result, context)
+    kept.picked = context.pick(rows, of: mixed)
+    output.forward(kept.picked, into: result, context)
     return kept
   }
 
@@ -138,22 +145,25 @@ final class SelfAttention {
   }
 
   /// - Parameters:
-  ///   - gradient: of the output; it may be changed.
+  ///   - gradient: of the output, a row for each of `rows`; it may be changed.
   ///   - input: where `needsInput`.
   ///   - inputGradient: is replaced; nil where nobody asks for it.
   func backward(
-    _ gradient: Matrix, kept: Kept, input: Matrix?, inputGradient: Matrix?,
+    _ gradient: Matrix, rows: [Int]?, kept: Kept, input: Matrix?, inputGradient: Matrix?,
     _ context: LayerContext
   ) {
     context.workspace.scope {
-      let mixedGradient = context.matrix(gradient.rows, queryWidth)
-      output.backward(gradient, input: kept.mixed, inputGradient: mixedGradient, context)
+      let tokens = kept.mixed.rows
+      let mixedGradient = context.matrix(tokens, queryWidth)
+      let picked = rows == nil ? mixedGradient : context.matrix(gradient.rows, queryWidth)
+      output.backward(gradient, input: kept.picked, inputGradient: picked, context)
       if inputGradient == nil, prefix == nil, !inputLinears.contains(where: \.isTrained),
         !norms.contains(where: \.isTrained)
       {
         return
       }
-      let gradients = heads(gradient.rows, context)
+      context.spread(picked, to: rows, of: mixedGradient)
+      let gradients = heads(tokens, context)
       withAttention(kept, context) {
         ck_attention_backward(
           context.pool.workers, $0, mixedGradient.start, gradients.query.start,

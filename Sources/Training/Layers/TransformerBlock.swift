@@ -39,6 +39,8 @@ final class TransformerBlock {
 
   /// What the backward pass needs; the block's input is kept by whoever has it.
   struct Kept {
+    /// The tokens whose outputs were asked for; all when nil.
+    var rows: [Int]?
     var attention: SelfAttention.Kept
     var attentionNorm: Normalization.Kept
     var feedForward: FeedForward.Kept
@@ -56,71 +58,83 @@ final class TransformerBlock {
     }
   }
 
+  /// - Parameters:
+  ///   - rows: the tokens whose outputs are asked for, ascending; all when nil. What follows attention is
+  ///     computed for them alone.
+  ///   - output: a row for each of them.
   func forward(
-    _ input: Matrix, into output: Matrix, through branch: Branch, _ context: LayerContext
+    _ input: Matrix, rows: [Int]?, into output: Matrix, through branch: Branch,
+    _ context: LayerContext
   ) -> Kept {
-    let sum = context.matrix(input.rows, input.columns)
-    let normalized = branch.normalized
+    let sum = context.matrix(output.rows, output.columns)
+    let few = 0..<output.rows
+    let (result, normalized) = (branch.output.rows(few), branch.normalized.rows(few))
+    let residual = context.pick(rows, of: input)
     switch order {
     case .normFirst:
-      let attentionNorm = attentionNorm.forward(input, into: normalized, context)
-      let attention = attention.forward(normalized, into: branch.output, context)
+      let attentionNorm = attentionNorm.forward(input, into: branch.normalized, context)
+      let attention = attention.forward(branch.normalized, rows: rows, into: result, context)
       let feedForwardNorm = feedForwardNorm.forward(
-        input, adding: branch.output, sum: sum, into: normalized, context)
-      let feedForward = feedForward.forward(normalized, into: branch.output, context)
-      context.add(sum, branch.output, into: output)
+        residual, adding: result, sum: sum, into: normalized, context)
+      let feedForward = feedForward.forward(normalized, into: result, context)
+      context.add(sum, result, into: output)
       return Kept(
-        attention: attention, attentionNorm: attentionNorm, feedForward: feedForward,
+        rows: rows, attention: attention, attentionNorm: attentionNorm, feedForward: feedForward,
         feedForwardNorm: feedForwardNorm)
     case .normLast:
-      let secondSum = context.matrix(input.rows, input.columns)
-      let attention = attention.forward(input, into: branch.output, context)
+      let secondSum = context.matrix(output.rows, output.columns)
+      let attention = attention.forward(input, rows: rows, into: result, context)
       let attentionNorm = attentionNorm.forward(
-        input, adding: branch.output, sum: sum, into: normalized, context)
-      let feedForward = feedForward.forward(normalized, into: branch.output, context)
+        residual, adding: result, sum: sum, into: normalized, context)
+      let feedForward = feedForward.forward(normalized, into: result, context)
       let feedForwardNorm = feedForwardNorm.forward(
-        normalized, adding: branch.output, sum: secondSum, into: output, context)
+        normalized, adding: result, sum: secondSum, into: output, context)
       return Kept(
-        attention: attention, attentionNorm: attentionNorm, feedForward: feedForward,
+        rows: rows, attention: attention, attentionNorm: attentionNorm, feedForward: feedForward,
         feedForwardNorm: feedForwardNorm)
     }
   }
 
-  /// Turns the gradient of the output into that of the input, in place.
-  ///
-  /// - Parameter asksInput: whether the gradient of the input is wanted.
+  /// - Parameters:
+  ///   - gradient: of the output, a row for each that was asked for; it is changed.
+  ///   - inputGradient: receives that of the input where `asksInput`; `gradient` itself where all rows were
+  ///     asked for.
   func backward(
-    _ gradient: Matrix, input: Matrix, kept: Kept, asksInput: Bool, _ context: LayerContext
+    _ gradient: Matrix, into inputGradient: Matrix, input: Matrix, kept: Kept, asksInput: Bool,
+    _ context: LayerContext
   ) {
     context.workspace.scope {
       switch order {
       case .normFirst:
-        normFirstBackward(gradient, kept: kept, asksInput: asksInput, context)
+        normFirstBackward(gradient, into: inputGradient, kept: kept, asksInput: asksInput, context)
       case .normLast:
-        normLastBackward(gradient, input: input, kept: kept, asksInput: asksInput, context)
+        normLastBackward(
+          gradient, into: inputGradient, input: input, kept: kept, asksInput: asksInput, context)
       }
     }
   }
 
   private func normFirstBackward(
-    _ gradient: Matrix, kept: Kept, asksInput: Bool, _ context: LayerContext
+    _ gradient: Matrix, into inputGradient: Matrix, kept: Kept, asksInput: Bool,
+    _ context: LayerContext
   ) {
-    let branch = context.matrix(gradient.rows, gradient.columns)
-    let again = context.matrix(gradient.rows, gradient.columns)
+    let branch = context.matrix(inputGradient.rows, inputGradient.columns)
+    let again = context.matrix(inputGradient.rows, inputGradient.columns)
+    let few = 0..<gradient.rows
 
     let asksSum = asksInput || attention.isTrained || attentionNorm.isTrained
     if feedForward.needsInput {
-      feedForwardNorm.normalize(kept.feedForwardNorm, into: again, context)
+      feedForwardNorm.normalize(kept.feedForwardNorm, into: again.rows(few), context)
     }
     let asksBranch = asksSum || feedForwardNorm.isTrained
     withCopy(of: gradient, if: feedForward.down.adapter != nil, context) {
       feedForward.backward(
-        $0, kept: kept.feedForward, input: again, inputGradient: asksBranch ? branch : nil,
-        context)
+        $0, kept: kept.feedForward, input: again.rows(few),
+        inputGradient: asksBranch ? branch.rows(few) : nil, context)
     }
     if asksBranch {
       feedForwardNorm.backward(
-        branch, kept: kept.feedForwardNorm, base: gradient,
+        branch.rows(few), kept: kept.feedForwardNorm, base: gradient,
         inputGradient: asksSum ? gradient : nil, context)
     }
     guard asksSum else { return }
@@ -129,20 +143,23 @@ final class TransformerBlock {
     let asksAttentionBranch = asksInput || attentionNorm.isTrained
     withCopy(of: gradient, if: attention.output.adapter != nil, context) {
       attention.backward(
-        $0, kept: kept.attention, input: again,
+        $0, rows: kept.rows, kept: kept.attention, input: again,
         inputGradient: asksAttentionBranch ? branch : nil, context)
     }
     if asksAttentionBranch {
+      context.spread(gradient, to: kept.rows, of: inputGradient)
       attentionNorm.backward(
-        branch, kept: kept.attentionNorm, base: gradient,
-        inputGradient: asksInput ? gradient : nil, context)
+        branch, kept: kept.attentionNorm, base: inputGradient,
+        inputGradient: asksInput ? inputGradient : nil, context)
     }
   }
 
   private func normLastBackward(
-    _ gradient: Matrix, input: Matrix, kept: Kept, asksInput: Bool, _ context: LayerContext
+    _ gradient: Matrix, into inputGradient: Matrix, input: Matrix, kept: Kept, asksInput: Bool,
+    _ context: LayerContext
   ) {
-    let branch = context.matrix(gradient.rows, gradient.columns)
+    let branch = context.matrix(inputGradient.rows, inputGradient.columns)
+    let few = branch.rows(0..<gradient.rows)
     let again = context.matrix(gradient.rows, gradient.columns)
     feedForwardNorm.backward(
       gradient, kept: kept.feedForwardNorm, base: nil, inputGradient: gradient, context)
@@ -150,20 +167,22 @@ final class TransformerBlock {
     if feedForward.needsInput { attentionNorm.normalize(kept.attentionNorm, into: again, context) }
     withCopy(of: gradient, if: feedForward.down.adapter != nil, context) {
       feedForward.backward(
-        $0, kept: kept.feedForward, input: again, inputGradient: asksMiddle ? branch : nil,
-        context)
+        $0, kept: kept.feedForward, input: again, inputGradient: asksMiddle ? few : nil, context)
     }
     guard asksMiddle else { return }
-    context.add(gradient, branch, into: gradient)
+    context.add(gradient, few, into: gradient)
 
     attentionNorm.backward(
       gradient, kept: kept.attentionNorm, base: nil, inputGradient: gradient, context)
     guard asksInput || attention.isTrained else { return }
     withCopy(of: gradient, if: attention.output.adapter != nil, context) {
       attention.backward(
-        $0, kept: kept.attention, input: input, inputGradient: asksInput ? branch : nil, context)
+        $0, rows: kept.rows, kept: kept.attention, input: input,
+        inputGradient: asksInput ? branch : nil, context)
     }
-    if asksInput { context.add(gradient, branch, into: gradient) }
+    guard asksInput else { return }
+    context.spread(gradient, to: kept.rows, of: inputGradient)
+    context.add(inputGradient, branch, into: inputGradient)
   }
 
   /// An adapter changes the gradient that it is given, and the residual connection needs it as it was.

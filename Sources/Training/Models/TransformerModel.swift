@@ -107,7 +107,7 @@ public final class TransformerModel {
   /// The logits of the rows that count, `rows × outputs`.
   public func logits(_ input: ModelInput) -> [Float] {
     let input = extended(input)
-    return step(input) { stream, _, _ in head.logits(stream, rows: input.rows, context) }
+    return step(input) { stream, _, _ in head.logits(stream, context) }
   }
 
   /// The sum of the losses of the rows that count. With a `factor`, the gradients of `factor` times that
@@ -116,17 +116,16 @@ public final class TransformerModel {
     let input = extended(input)
     guard factor != 0 else {
       return step(input) { stream, _, _ in
-        head.loss(
-          stream, rows: input.rows, targets: input.targets, factor: 0, streamGradient: nil, context)
+        head.loss(stream, targets: input.targets, factor: 0, streamGradient: nil, context)
       }
     }
     return step(input, lowest: lowestTrained) { stream, inputs, kept in
       let lowest = lowestTrained
       let gradient = context.matrix(stream.rows, stream.columns)
       let loss = head.loss(
-        stream, rows: input.rows, targets: input.targets, factor: factor,
+        stream, targets: input.targets, factor: factor,
         streamGradient: lowest < blocks.count ? gradient : nil, context)
-      backward(gradient, from: lowest, inputs: inputs, kept: kept)
+      backward(gradient, rows: rowsAfterBlocks(input), from: lowest, inputs: inputs, kept: kept)
       return loss
     }
   }
@@ -153,7 +152,8 @@ public final class TransformerModel {
     virtualTokens?.extend(input, task: task) ?? input
   }
 
-  /// Runs the blocks, and then `body` with the last one's output, the blocks' inputs and what they kept.
+  /// Runs the blocks, and then `body` with the last one's output for the rows that count, the blocks'
+  /// inputs and what they kept.
   ///
   /// - Parameter lowest: blocks below it, and with `recomputesBlocks` all, keep nothing.
   private func step<Result>(
@@ -173,13 +173,15 @@ public final class TransformerModel {
       var kept: [TransformerBlock.Kept?] = []
       for (number, block) in blocks.enumerated() {
         let isReached = lowest.map { number >= $0 } ?? false
+        let rows = number == blocks.count - 1 ? rowsAfterBlocks(input) : nil
         inputs.append(stream)
-        let output = isReached ? context.matrix(tokens, width) : other
+        let outputs = rows?.count ?? tokens
+        let output = isReached ? context.matrix(outputs, width) : other.rows(0..<outputs)
         if isReached, !recomputesBlocks {
-          kept.append(block.forward(stream, into: output, through: branch, context))
+          kept.append(block.forward(stream, rows: rows, into: output, through: branch, context))
         } else {
           context.workspace.scope {
-            _ = block.forward(stream, into: output, through: branch, context)
+            _ = block.forward(stream, rows: rows, into: output, through: branch, context)
           }
           kept.append(nil)
         }
@@ -190,20 +192,32 @@ public final class TransformerModel {
     }
   }
 
+  /// The rows that the last block is asked for; nil for all.
+  private func rowsAfterBlocks(_ input: ModelInput) -> [Int]? {
+    input.rows.count < input.layout.tokens ? input.rows : nil
+  }
+
+  /// - Parameters:
+  ///   - last: the gradient of the last block's output, a row for each of `rows`.
   private func backward(
-    _ gradient: Matrix, from lowest: Int, inputs: [Matrix], kept: [TransformerBlock.Kept?]
+    _ last: Matrix, rows: [Int]?, from lowest: Int, inputs: [Matrix],
+    kept: [TransformerBlock.Kept?]
   ) {
+    let tokens = context.layout.tokens
+    let gradient = rows == nil ? last : context.matrix(tokens, width)
     for number in stride(from: blocks.count - 1, through: max(lowest, 0), by: -1) {
+      let isLast = number == blocks.count - 1
+      let given = isLast ? last : gradient
       context.workspace.scope {
         let block = blocks[number]
-        let (tokens, width) = (gradient.rows, gradient.columns)
         let saved =
           kept[number]
           ?? block.forward(
-            inputs[number], into: context.matrix(tokens, width),
+            inputs[number], rows: isLast ? rows : nil, into: context.matrix(given.rows, width),
             through: TransformerBlock.Branch(tokens, width, context), context)
         block.backward(
-          gradient, input: inputs[number], kept: saved, asksInput: number > lowest, context)
+          given, into: gradient, input: inputs[number], kept: saved, asksInput: number > lowest,
+          context)
       }
     }
     if lowest < 0 { embedding.backward(gradient, context) }
