@@ -15,6 +15,9 @@ enum {
   JOB_PANELS = 8,
   /// Bytes of A that are packed at a time.
   PACKED_BYTES = 32 << 20,
+  /// Bytes of A that are multiplied with one strip of B after the other: they stay in the second-level
+  /// cache.
+  CHUNK_BYTES = 256 << 10,
   /// Products of fewer multiplications are done at once by the caller.
   ALONE = 1 << 17,
   /// Jobs for each worker, so that none waits long for the last one.
@@ -139,18 +142,22 @@ static void multiply_part(const state *state, ptrdiff_t first, ptrdiff_t end, pt
       (product->b.transposed ? ck_pack_along : ck_pack_across)(&packing, part,
                                                                BLOCK_UNITS * width, desk->panels);
     }
-    for (ptrdiff_t done = 0; done < columns; done += width) {
-      const void *b = desk->panels + (done - in_place) * BLOCK_UNITS;
-      ptrdiff_t b_stride = width;
-      if (done < in_place) {
-        b = stored_at(&product->b, unit, column + done);
-        b_stride = product->b.stride;
-      }
-      for (ptrdiff_t panel = first; panel < end; panel++) {
-        ptrdiff_t row = panel_row(state, panel), rows = panel_row(state, panel + 1) - row;
-        const uint32_t *a = state->packed + row * layout->units + unit * rows;
-        multiply_tile(state, desk, state->row + row, (int)rows, column + done,
-                      (int)smaller(width, columns - done), unit, units, a, b, b_stride);
+    ptrdiff_t chunk = CHUNK_BYTES / (units * layout->kernels->tile_rows * 4);
+    for (ptrdiff_t from = first; from < end; from += chunk) {
+      ptrdiff_t to = smaller(from + chunk, end);
+      for (ptrdiff_t done = 0; done < columns; done += width) {
+        const void *b = desk->panels + (done - in_place) * BLOCK_UNITS;
+        ptrdiff_t b_stride = width;
+        if (done < in_place) {
+          b = stored_at(&product->b, unit, column + done);
+          b_stride = product->b.stride;
+        }
+        for (ptrdiff_t panel = from; panel < to; panel++) {
+          ptrdiff_t row = panel_row(state, panel), rows = panel_row(state, panel + 1) - row;
+          const uint32_t *a = state->packed + row * layout->units + unit * rows;
+          multiply_tile(state, desk, state->row + row, (int)rows, column + done,
+                        (int)smaller(width, columns - done), unit, units, a, b, b_stride);
+        }
       }
     }
   }
@@ -174,13 +181,14 @@ static void multiply_job(void *context, ptrdiff_t index, int worker) {
   if (state->layout.flushes) end_flushing(saved);
 }
 
-/// Cuts C so that there are jobs for everybody, of whole panels, and as large as that allows.
+/// Cuts C so that there are jobs for everybody, of whole panels, and as wide as JOB_COLUMNS allows.
 static void cut(state *state) {
-  ptrdiff_t width = state->layout.width;
+  ptrdiff_t width = state->layout.width, columns = state->product->columns;
   ptrdiff_t wanted = JOBS_A_WORKER * ck_workers_count(state->workers);
-  ptrdiff_t columns = divided_up(divided_up(state->product->columns, wanted), width) * width;
-  state->job_columns = smaller(columns, JOB_COLUMNS / width * width);
-  state->column_jobs = divided_up(state->product->columns, state->job_columns);
+  ptrdiff_t fewest = divided_up(columns, JOB_COLUMNS / width * width);
+  if (state->panels * fewest < wanted) fewest = divided_up(wanted, state->panels);
+  state->job_columns = divided_up(divided_up(columns, fewest), width) * width;
+  state->column_jobs = divided_up(columns, state->job_columns);
   ptrdiff_t panel_jobs = smaller(divided_up(wanted, state->column_jobs), state->panels);
   state->job_panels = divided_up(state->panels, panel_jobs);
 }
@@ -219,9 +227,10 @@ static void multiply_here(const ck_product *product, const layout *layout, char 
     pack_panels(&state, panel, smaller(panel + JOB_PANELS, state.panels), &desk);
   }
   uint64_t saved = layout->flushes ? begin_flushing() : 0;
-  for (ptrdiff_t column = 0; column < product->columns; column += JOB_COLUMNS) {
-    multiply_part(&state, 0, state.panels, column,
-                  smaller(JOB_COLUMNS, product->columns - column), &desk);
+  ptrdiff_t step = JOB_COLUMNS / layout->width * layout->width;
+  for (ptrdiff_t column = 0; column < product->columns; column += step) {
+    multiply_part(&state, 0, state.panels, column, smaller(step, product->columns - column),
+                  &desk);
   }
   if (layout->flushes) end_flushing(saved);
 }

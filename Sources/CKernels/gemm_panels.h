@@ -7,8 +7,8 @@
 
 enum {
   /// Units of the sums that are in the panels of B at a time.
-  BLOCK_UNITS = 256,
-  /// Columns of B that one job packs: with BLOCK_UNITS a quarter of a second-level cache of 1 MiB.
+  BLOCK_UNITS = 384,
+  /// Columns of B that one job packs: with BLOCK_UNITS 384 KiB of the second-level cache.
   JOB_COLUMNS = 256,
 };
 
