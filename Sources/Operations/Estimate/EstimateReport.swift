@@ -13,6 +13,8 @@ public struct EstimateReport: Sendable, Equatable {
   /// Tokens of a sample and samples of a step that `memory` is for.
   public var sequenceLength: Int
   public var batchSize: Int
+  /// Tokens of a step, at most.
+  public var tokens: Int
 
   /// Trained parameters in per cent of all; 0 for a model without any.
   public var trainablePercent: Double {
@@ -29,6 +31,7 @@ public struct EstimateReport: Sendable, Equatable {
       "modules": .int(modules.count),
       "sequence_length": .int(sequenceLength),
       "batch_size": .int(batchSize),
+      "tokens": .int(tokens),
       "memory": [
         "weights": .int(memory.weights),
         "quantization_constants": .int(memory.quantizationConstants),

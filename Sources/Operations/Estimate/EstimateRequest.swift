@@ -19,6 +19,21 @@ public struct EstimateRequest: Sendable {
   /// Tokens of a sample; images have as many as they have. Nil: 512, or as many as the model takes.
   public var sequenceLength: Int?
   public var batchSize: Int?
+  /// Keep only the blocks' outputs, and compute the rest again in the backward pass.
+  public var recomputesBlocks = false
+  /// What the data comes to; nil: samples of full length, every token a target where the model predicts
+  /// tokens, otherwise one a sample.
+  public var step: StepSize?
+
+  /// The largest pass of a step.
+  public struct StepSize: Sendable, Equatable {
+    public var tokens: Int
+    /// Tokens with a target.
+    public var targets: Int
+
+    public init(tokens: Int, targets: Int) { (self.tokens, self.targets) = (tokens, targets) }
+  }
+
   /// Hyper-parameters by their names in `adapter_config.json`; they win over rank and defaults.
   public var settings: [String: Setting]
 
@@ -69,13 +84,18 @@ public struct EstimateRequest: Sendable {
     memory.add(count)
     let sequence = try sequenceLength(of: base)
     let batch = try inRange(batchSize ?? Self.defaultBatchSize, option: "batch-size")
+    let size =
+      step
+      ?? StepSize(
+        tokens: sequence * batch,
+        targets: base.facts.map(\.vocabulary) ?? 0 > 0 ? sequence * batch : batch)
     memory.activations = try Activations(
-      base: base, modules: modules, sequenceLength: sequence, batchSize: batch
+      base: base, modules: modules, size: size, recomputesBlocks: recomputesBlocks
     ).bytes()
     return EstimateReport(
       method: choice.name, modules: layers.map(\.module), trainableParameters: count.trained,
       allParameters: base.parameterCount + (isFull ? 0 : count.trained), memory: memory,
-      sequenceLength: sequence, batchSize: batch)
+      sequenceLength: sequence, batchSize: batch, tokens: size.tokens)
   }
 
   /// What the method comes to on a model of these shapes.

@@ -1,5 +1,6 @@
 import Adapters
 import Kernels
+import Safetensors
 
 extension TransformerModel {
   /// What a model is trained for.
@@ -24,20 +25,33 @@ extension TransformerModel {
       throw .missingConfiguration(path: base.checkpoint.folder)
     }
     let configuration = ModelConfiguration(json)
-    let build: Family.Type
-    switch base.modelType {
-    case "llama", "mistral", "qwen2", "qwen3": build = LlamaFamily.self
-    case "gpt2": build = GPT2.self
-    case "bert": build = BERT.self
-    case "vit": build = ViT.self
-    default: throw .unsupportedModel(type: base.modelType)
-    }
+    let build = try family(of: base)
     let loader = WeightLoader(
       try FrozenWeights(base, quantization: quantization), prefix: build.prefix, seed: seed,
       deviation: try configuration.real("initializer_range") ?? 0.02)
-    let stated = Purpose(architectures: try configuration.texts("architectures"))
     return try build.load(
-      configuration, from: loader, purpose: purpose ?? stated ?? build.purpose, context: context)
+      configuration, from: loader, purpose: try self.purpose(of: base, stated: purpose),
+      context: context)
+  }
+
+  /// What the model is trained for: as stated, as its configuration says, or what its family is for.
+  static func purpose(
+    of base: BaseModel, stated: Purpose?
+  ) throws(ModelError) -> Purpose {
+    let configuration = ModelConfiguration(base.config ?? JSONObject())
+    let named = Purpose(architectures: try configuration.texts("architectures"))
+    if let purpose = stated ?? named { return purpose }
+    return try family(of: base).purpose
+  }
+
+  private static func family(of base: BaseModel) throws(ModelError) -> Family.Type {
+    switch base.modelType {
+    case "llama", "mistral", "qwen2", "qwen3": LlamaFamily.self
+    case "gpt2": GPT2.self
+    case "bert": BERT.self
+    case "vit": ViT.self
+    default: throw .unsupportedModel(type: base.modelType)
+    }
   }
 }
 

@@ -9,24 +9,27 @@ struct TrainingData {
   /// nil: nothing to evaluate on.
   let evaluation: BatchLoader?
 
-  /// Opens the files of `request` for `model`, which was read from `base`.
+  /// Opens the files of `request`.
   ///
-  /// - Parameter labels: the names of a classifier's classes.
-  init(_ request: TrainingRequest, model: TransformerModel, labels: [String]) throws {
-    let longest = model.longest
+  /// - Parameters:
+  ///   - longest: the longest text that the model takes.
+  ///   - labels: the names of a classifier's classes.
+  init(
+    _ request: TrainingRequest, purpose: TransformerModel.Purpose, longest: Int?, labels: [String]
+  ) throws {
     let length = min(
       request.sequenceLength ?? TrainingRequest.defaultLength, longest ?? Int.max)
     var tokenizer: PretrainedTokenizer?
     func open(_ path: String) throws -> any Dataset {
       if path.hasSuffix(".safetensors") { return try SafetensorsDataset(path: path) }
-      if case .imageClassifier = model.task { throw TrainingError.imagesNeedTensors(path: path) }
+      if purpose == .imageClassify { throw TrainingError.imagesNeedTensors(path: path) }
       let known = try tokenizer ?? PretrainedTokenizer(folder: request.base)
       tokenizer = known
       return try JSONLinesDataset(
         path: path,
         encoder: RecordEncoder(
           tokenizer: known,
-          task: model.task == .languageModel
+          task: purpose == .causalLM
             ? .causalLanguageModel : .classification(labels: labels),
           maximumLength: length))
     }

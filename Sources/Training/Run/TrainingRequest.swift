@@ -91,15 +91,3 @@ public struct TrainingRequest: Sendable {
   /// The longest text where nothing is said.
   static let defaultLength = 512
 }
-
-extension TrainingRequest {
-  /// Trainable parameters and memory of the run, from headers alone.
-  public func estimate() throws -> EstimateReport {
-    let estimate = EstimateRequest(
-      method: method, rank: rank, targets: targets,
-      quantization: quantization.flatMap { BaseQuantization(rawValue: $0.kind.rawValue) },
-      sequenceLength: sequenceLength,
-      batchSize: batchSize, settings: settings)
-    return try estimate.report(model: base)
-  }
-}

@@ -54,12 +54,14 @@ public final class TrainingRun {
     do {
       let context = LayerContext(
         pool: ThreadPool(count: request.threads), precision: request.precision)
-      let (base, labels) = try Self.base(request)
+      let (base, labels) = try request.openBase()
       let model = try TransformerModel.load(
         base, purpose: request.purpose, quantization: request.quantization, context: context,
         seed: request.seed)
       model.recomputesBlocks = request.recomputesBlocks
-      data = try TrainingData(request, model: model, labels: labels)
+      data = try TrainingData(
+        request, purpose: TransformerModel.purpose(of: base, stated: request.purpose),
+        longest: model.longest, labels: labels)
       if data.evaluation == nil {
         if request.patience != nil { throw TrainingError.noEvaluationData(option: "patience") }
         if request.evaluationInterval != nil {
@@ -109,26 +111,6 @@ public final class TrainingRun {
         throw TrainingError.restart(with: pattern)
       }
     }
-  }
-
-  /// The base, with the classes of the data in its configuration where it has no head for them.
-  private static func base(
-    _ request: TrainingRequest
-  ) throws -> (BaseModel, labels: [String]) {
-    let base = try BaseModel(path: request.base)
-    guard var config = base.config else {
-      throw ModelError.missingConfiguration(path: request.base)
-    }
-    let hasHead = base.tensors.contains {
-      ["classifier.weight", "score.weight"].contains($0.name)
-    }
-    let labels = try LabelNames.find(in: base, data: request.data, hasHead: hasHead)
-    guard !hasHead else { return (base, labels) }
-    var names = JSONObject()
-    for (id, name) in labels.enumerated() { names[String(id)] = .string(name) }
-    config["id2label"] = .object(names)
-    config["num_labels"] = .null
-    return (base.replacingConfig(config), labels)
   }
 
   private static func steps(_ request: TrainingRequest, _ loader: BatchLoader) throws -> Int {

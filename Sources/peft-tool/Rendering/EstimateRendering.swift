@@ -14,13 +14,20 @@ struct EstimateRendering {
     ]
     let modules = Text.count(report.modules.count, "module")
     lines.append(
-      "\(report.method) on \(modules); memory of training with a batch of "
-        + "\(Text.grouped(report.batchSize)) × \(Text.count(report.sequenceLength, "token")):")
+      "\(report.method) on \(modules); memory of training with \(batch):")
     var table = Table([("", .left), ("bytes", .right), ("", .right)])
     for (part, bytes) in parts { table.add(["  " + part, Text.grouped(bytes), Text.bytes(bytes)]) }
     lines += table.lines
     if listsModules { lines += report.modules.map { "  " + $0 } }
     return lines
+  }
+
+  private var batch: String {
+    guard report.tokens == report.batchSize * report.sequenceLength else {
+      return "batches of up to \(Text.count(report.tokens, "token"))"
+    }
+    return "a batch of \(Text.grouped(report.batchSize)) × "
+      + Text.count(report.sequenceLength, "token")
   }
 
   private var parts: [(String, Int)] {

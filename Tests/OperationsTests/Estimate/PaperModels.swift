@@ -13,7 +13,7 @@ enum PaperModels {
     var list = LayerList(elementSize: 2)
     for linear in linears {
       for index in 0..<linear.n {
-        list.linear("\(index).\(linear.name)", linear.out, linear.input, reads: "\(index)")
+        list.linear("\(index).\(linear.name)", linear.out, linear.input)
       }
     }
     return ModelShapes(layers: list.layers, facts: facts)

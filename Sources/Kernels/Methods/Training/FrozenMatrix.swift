@@ -12,8 +12,9 @@ struct FrozenMatrix<Scalar: TrainingScalar>: Sendable {
 
   /// `values`, row-major. For `Float` nothing is copied, so that layers can share a projection.
   init(widening values: [Float], rows: Int, columns: Int) {
-    self.init(
-      (values as? [Scalar]) ?? values.map { Scalar($0) }, rows: rows, columns: columns)
+    // Cast as an array, element by element would be copied.
+    let same = values as Any as? [Scalar]
+    self.init(same ?? values.map { Scalar($0) }, rows: rows, columns: columns)
   }
 
   /// Calls `body` with the matrix, which it must not write to.

@@ -23,22 +23,20 @@ enum BertShapes: ArchitectureShapes {
     list.norm("embeddings.LayerNorm", width, bias: true)
     for index in 0..<layers {
       let layer = "encoder.layer.\(index)"
-      let input =
-        index == 0 ? "embeddings.LayerNorm" : "encoder.layer.\(index - 1).output.LayerNorm"
-      func dense(_ name: String, _ out: Int, _ size: Int, reads: String) {
-        list.linear("\(layer).\(name)", out, size, bias: true, reads: reads)
+      func dense(_ name: String, _ out: Int, _ size: Int) {
+        list.linear("\(layer).\(name)", out, size, bias: true)
       }
       for name in ["query", "key", "value"] {
-        dense("attention.self.\(name)", width, width, reads: input)
+        dense("attention.self.\(name)", width, width)
       }
-      dense("attention.output.dense", width, width, reads: "\(layer).attention.self")
+      dense("attention.output.dense", width, width)
       list.norm("\(layer).attention.output.LayerNorm", width, bias: true)
-      dense("intermediate.dense", hidden, width, reads: "\(layer).attention.output.LayerNorm")
-      dense("output.dense", width, hidden, reads: "\(layer).intermediate")
+      dense("intermediate.dense", hidden, width)
+      dense("output.dense", width, hidden)
       list.norm("\(layer).output.LayerNorm", width, bias: true)
     }
     if head == .none || isBert && (head == .classification || head == .pretraining) {
-      list.linear("pooler.dense", width, width, bias: true, reads: "pooler")
+      list.linear("pooler.dense", width, width, bias: true)
     }
     list.prefix = ""
     if isBert {
@@ -48,7 +46,8 @@ enum BertShapes: ArchitectureShapes {
     }
 
     let block = ArchitectureFacts.Block(
-      width: width, heads: heads, queryWidth: width, keyValueWidth: width, hidden: hidden,
+      width: width, keptStreams: 3, heads: heads, queryWidth: width, keyValueWidth: width,
+      hidden: hidden,
       isGated: false)
     return ModelShapes(
       layers: list.layers,
@@ -89,19 +88,19 @@ enum BertShapes: ArchitectureShapes {
     case .tokens, .pretraining:
       let transform = "cls.predictions.transform"
       list.parameter("cls.predictions.bias", [vocabulary])
-      list.linear("\(transform).dense", width, width, bias: true, reads: transform)
+      list.linear("\(transform).dense", width, width, bias: true)
       list.norm("\(transform).LayerNorm", width, bias: true)
       let tied = try config.flag("tie_word_embeddings", default: true)
       list.head("cls.predictions.decoder", vocabulary, width, tied: tied)
       if head == .pretraining {
-        list.linear("cls.seq_relationship", 2, width, bias: true, reads: "cls.seq_relationship")
+        list.linear("cls.seq_relationship", 2, width, bias: true)
       }
     case .classification:
       list.head("classifier", try config.labels(), width, bias: true)
     case .tokenClassification:
-      list.linear("classifier", try config.labels(), width, bias: true, reads: "classifier")
+      list.linear("classifier", try config.labels(), width, bias: true)
     case .answers:
-      list.linear("qa_outputs", try config.labels(), width, bias: true, reads: "qa_outputs")
+      list.linear("qa_outputs", try config.labels(), width, bias: true)
     case .none: break
     }
   }
@@ -113,7 +112,7 @@ enum BertShapes: ArchitectureShapes {
     switch head {
     case .tokens:
       list.parameter("lm_head.bias", [vocabulary])
-      list.linear("lm_head.dense", width, width, bias: true, reads: "lm_head")
+      list.linear("lm_head.dense", width, width, bias: true)
       list.norm("lm_head.layer_norm", width, bias: true)
       let tied = try config.flag("tie_word_embeddings", default: true)
       list.head("lm_head.decoder", vocabulary, width, tied: tied)
@@ -121,9 +120,9 @@ enum BertShapes: ArchitectureShapes {
       list.head("classifier.dense", width, width, bias: true)
       list.head("classifier.out_proj", try config.labels(), width, bias: true)
     case .tokenClassification:
-      list.linear("classifier", try config.labels(), width, bias: true, reads: "classifier")
+      list.linear("classifier", try config.labels(), width, bias: true)
     case .answers:
-      list.linear("qa_outputs", try config.labels(), width, bias: true, reads: "qa_outputs")
+      list.linear("qa_outputs", try config.labels(), width, bias: true)
     case .none, .pretraining: break
     }
   }

@@ -23,22 +23,22 @@ enum DINOv2Shapes: ArchitectureShapes {
     list.convolution("embeddings.patch_embeddings.projection", patches.kernel(out: width))
     for index in 0..<layers {
       let layer = "encoder.layer.\(index)"
-      func dense(_ name: String, _ out: Int, _ size: Int, bias: Bool = true, reads: String) {
-        list.linear("\(layer).\(name)", out, size, bias: bias, reads: "\(layer).\(reads)")
+      func dense(_ name: String, _ out: Int, _ size: Int, bias: Bool = true) {
+        list.linear("\(layer).\(name)", out, size, bias: bias)
       }
       list.norm("\(layer).norm1", width, bias: true)
       for name in ["query", "key", "value"] {
-        dense("attention.attention.\(name)", width, width, bias: hasBias, reads: "norm1")
+        dense("attention.attention.\(name)", width, width, bias: hasBias)
       }
-      dense("attention.output.dense", width, width, reads: "attention")
+      dense("attention.output.dense", width, width)
       list.parameter("\(layer).layer_scale1.lambda1", [width])
       list.norm("\(layer).norm2", width, bias: true)
       if isGated {
-        dense("mlp.weights_in", 2 * gated, width, reads: "norm2")
-        dense("mlp.weights_out", width, gated, reads: "mlp")
+        dense("mlp.weights_in", 2 * gated, width)
+        dense("mlp.weights_out", width, gated)
       } else {
-        dense("mlp.fc1", hidden, width, reads: "norm2")
-        dense("mlp.fc2", width, hidden, reads: "mlp")
+        dense("mlp.fc1", hidden, width)
+        dense("mlp.fc2", width, hidden)
       }
       list.parameter("\(layer).layer_scale2.lambda1", [width])
     }
@@ -48,7 +48,7 @@ enum DINOv2Shapes: ArchitectureShapes {
     case "Dinov2ForImageClassification":
       // Class token and the mean of the patches, side by side.
       list.prefix = ""
-      list.linear("classifier", try config.labels(), 2 * width, bias: true, reads: "classifier")
+      list.linear("classifier", try config.labels(), 2 * width, bias: true)
     default: throw config.invalid("architectures")
     }
     let block = ArchitectureFacts.Block(

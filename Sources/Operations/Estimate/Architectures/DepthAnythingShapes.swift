@@ -52,16 +52,16 @@ enum DepthAnythingShapes: ArchitectureShapes {
     list.convolution("patch_embed.proj", [width, 3, patch, patch])
     for index in 0..<layers {
       let block = "blocks.\(index)"
-      func dense(_ name: String, _ out: Int, _ size: Int, reads: String) {
-        list.linear("\(block).\(name)", out, size, bias: true, reads: "\(block).\(reads)")
+      func dense(_ name: String, _ out: Int, _ size: Int) {
+        list.linear("\(block).\(name)", out, size, bias: true)
       }
       list.norm("\(block).norm1", width, bias: true)
-      dense("attn.qkv", 3 * width, width, reads: "norm1")
-      dense("attn.proj", width, width, reads: "attn")
+      dense("attn.qkv", 3 * width, width)
+      dense("attn.proj", width, width)
       list.parameter("\(block).ls1.gamma", [width])
       list.norm("\(block).norm2", width, bias: true)
-      dense("mlp.fc1", 4 * width, width, reads: "norm2")
-      dense("mlp.fc2", width, 4 * width, reads: "mlp")
+      dense("mlp.fc1", 4 * width, width)
+      dense("mlp.fc2", width, 4 * width)
       list.parameter("\(block).ls2.gamma", [width])
     }
     list.norm("norm", width, bias: true)
@@ -81,7 +81,7 @@ enum DepthAnythingShapes: ArchitectureShapes {
     if readsClassToken {
       for index in channels.indices {
         list.linear(
-          "readout_projects.\(index).0", width, 2 * width, bias: true, reads: "readout.\(index)")
+          "readout_projects.\(index).0", width, 2 * width, bias: true)
       }
     }
     for (index, channel) in channels.enumerated() {

@@ -30,27 +30,26 @@ enum DiTShapes: ArchitectureShapes {
     var list = LayerList(elementSize: try config.elementSize())
     list.parameter("pos_embed", [1, patches, width])
     list.convolution("x_embedder.proj", [width, channels, patch, patch])
-    list.linear("t_embedder.mlp.0", width, frequencies, bias: true, reads: "t_embedder")
-    list.linear("t_embedder.mlp.2", width, width, bias: true, reads: "t_embedder.mlp.0")
+    list.linear("t_embedder.mlp.0", width, frequencies, bias: true)
+    list.linear("t_embedder.mlp.2", width, width, bias: true)
     list.embedding("y_embedder.embedding_table", classes + (dropsClasses ? 1 : 0), width)
     for index in 0..<layers {
       let block = "blocks.\(index)"
-      func dense(_ name: String, _ out: Int, _ size: Int, reads: String) {
-        list.linear("\(block).\(name)", out, size, bias: true, reads: reads)
+      func dense(_ name: String, _ out: Int, _ size: Int) {
+        list.linear("\(block).\(name)", out, size, bias: true)
       }
-      dense("attn.qkv", 3 * width, width, reads: "\(block).norm1")
-      dense("attn.proj", width, width, reads: "\(block).attn")
-      dense("mlp.fc1", hidden, width, reads: "\(block).norm2")
-      dense("mlp.fc2", width, hidden, reads: "\(block).mlp")
+      dense("attn.qkv", 3 * width, width)
+      dense("attn.proj", width, width)
+      dense("mlp.fc1", hidden, width)
+      dense("mlp.fc2", width, hidden)
       list.linear(
-        "\(block).adaLN_modulation.1", 6 * width, width, bias: true, reads: "condition",
+        "\(block).adaLN_modulation.1", 6 * width, width, bias: true,
         tokenShare: perSample)
     }
     list.linear(
-      "final_layer.linear", patch * patch * outChannels, width, bias: true,
-      reads: "final_layer.norm_final")
+      "final_layer.linear", patch * patch * outChannels, width, bias: true)
     list.linear(
-      "final_layer.adaLN_modulation.1", 2 * width, width, bias: true, reads: "condition",
+      "final_layer.adaLN_modulation.1", 2 * width, width, bias: true,
       tokenShare: perSample)
 
     let block = ArchitectureFacts.Block(

@@ -18,16 +18,16 @@ enum GPT2Shapes: ArchitectureShapes {
     list.embedding("wpe", positions, width)
     for index in 0..<layers {
       let block = "h.\(index)"
-      func conv1D(_ name: String, _ out: Int, _ input: Int, reads: String) {
+      func conv1D(_ name: String, _ out: Int, _ input: Int) {
         list.linear(
-          "\(block).\(name)", out, input, bias: true, reads: "\(block).\(reads)", transposed: true)
+          "\(block).\(name)", out, input, bias: true, transposed: true)
       }
       list.norm("\(block).ln_1", width, bias: true)
-      conv1D("attn.c_attn", 3 * width, width, reads: "ln_1")
-      conv1D("attn.c_proj", width, width, reads: "attn")
+      conv1D("attn.c_attn", 3 * width, width)
+      conv1D("attn.c_proj", width, width)
       list.norm("\(block).ln_2", width, bias: true)
-      conv1D("mlp.c_fc", hidden, width, reads: "ln_2")
-      conv1D("mlp.c_proj", width, hidden, reads: "mlp")
+      conv1D("mlp.c_fc", hidden, width)
+      conv1D("mlp.c_proj", width, hidden)
     }
     list.norm("ln_f", width, bias: true)
     list.prefix = ""
@@ -38,7 +38,7 @@ enum GPT2Shapes: ArchitectureShapes {
     case "GPT2ForSequenceClassification":
       list.head("score", try config.labels(), width)
     case "GPT2ForTokenClassification":
-      list.linear("classifier", try config.labels(), width, bias: true, reads: "classifier")
+      list.linear("classifier", try config.labels(), width, bias: true)
     case "GPT2Model": break
     default: throw config.invalid("architectures")
     }

@@ -11,21 +11,20 @@ struct LayerList {
     self.elementSize = elementSize
   }
 
-  /// - Parameter reads: the activation that is multiplied; modules that share it name the same one.
   mutating func linear(
-    _ module: String, _ out: Int, _ input: Int, bias: Bool = false, reads: String,
+    _ module: String, _ out: Int, _ input: Int, bias: Bool = false,
     transposed: Bool = false, tokenShare: Double = 1
   ) {
     append(
       module, .linear, transposed ? [input, out] : [out, input], bias: bias,
-      transposed: transposed, reads: reads, tokenShare: tokenShare)
+      transposed: transposed, tokenShare: tokenShare)
   }
 
   /// A layer from the last hidden state to logits, or to the classes of a text.
   mutating func head(
     _ module: String, _ out: Int, _ input: Int, bias: Bool = false, tied: Bool = false
   ) {
-    append(module, .linear, [out, input], bias: bias, reads: module)
+    append(module, .linear, [out, input], bias: bias)
     layers[layers.count - 1].isOutputHead = true
     layers[layers.count - 1].isTied = tied
     if tied { layers[layers.count - 1].storedBytes = 0 }
@@ -50,13 +49,13 @@ struct LayerList {
 
   private mutating func append(
     _ module: String, _ kind: LayerGeometry.Kind, _ shape: [Int], bias: Bool,
-    transposed: Bool = false, reads: String? = nil, tokenShare: Double = 1
+    transposed: Bool = false, tokenShare: Double = 1
   ) {
     let geometry = LayerGeometry(
       module: prefix + module, kind: kind, shape: shape, storedTransposed: transposed,
       element: elementSize == 2 ? .bf16 : .f32, hasBias: bias)
     var layer = ModelLayer(
-      geometry, reads: reads.map { prefix + $0 }, tokenShare: tokenShare, storedBytes: 0)
+      geometry, tokenShare: tokenShare, storedBytes: 0)
     layer.storedBytes = layer.parameterCount * elementSize
     layers.append(layer)
   }

@@ -13,11 +13,10 @@ enum LlamaShapes: ArchitectureShapes {
     for index in 0..<decoder.layers {
       decoder.appendAttention(index, to: &list)
       let mlp = "layers.\(index).mlp"
-      let input = "layers.\(index).post_attention_layernorm"
       list.linear(
-        "\(mlp).gate_proj", hidden, decoder.width, bias: hasMLPBias, reads: input)
-      list.linear("\(mlp).up_proj", hidden, decoder.width, bias: hasMLPBias, reads: input)
-      list.linear("\(mlp).down_proj", decoder.width, hidden, bias: hasMLPBias, reads: mlp)
+        "\(mlp).gate_proj", hidden, decoder.width, bias: hasMLPBias)
+      list.linear("\(mlp).up_proj", hidden, decoder.width, bias: hasMLPBias)
+      list.linear("\(mlp).down_proj", decoder.width, hidden, bias: hasMLPBias)
       decoder.appendNorms(index, to: &list)
     }
     try decoder.appendHead(config, to: &list)
@@ -77,12 +76,11 @@ struct DecoderSizes {
 
   func appendAttention(_ index: Int, to list: inout LayerList) {
     let attention = "layers.\(index).self_attn"
-    let input = "layers.\(index).input_layernorm"
     for (name, out) in [("q", queryWidth), ("k", keyValueWidth), ("v", keyValueWidth)] {
-      list.linear("\(attention).\(name)_proj", out, width, bias: hasInputBias, reads: input)
+      list.linear("\(attention).\(name)_proj", out, width, bias: hasInputBias)
     }
     list.linear(
-      "\(attention).o_proj", width, queryWidth, bias: hasOutputBias, reads: attention)
+      "\(attention).o_proj", width, queryWidth, bias: hasOutputBias)
     if normalizesHeads {
       list.norm("\(attention).q_norm", headSize, bias: false)
       list.norm("\(attention).k_norm", headSize, bias: false)
@@ -105,7 +103,7 @@ struct DecoderSizes {
     } else if modelClass.hasSuffix("ForSequenceClassification") {
       list.head("score", try config.labels(), width)
     } else if modelClass.hasSuffix("ForTokenClassification") {
-      list.linear("score", try config.labels(), width, bias: true, reads: "score")
+      list.linear("score", try config.labels(), width, bias: true)
     } else if !isBare {
       throw config.invalid("architectures")
     }
@@ -116,7 +114,8 @@ struct DecoderSizes {
   ) throws(EstimateError) -> ArchitectureFacts {
     let block = ArchitectureFacts.Block(
       width: width, heads: heads, queryWidth: queryWidth, keyValueWidth: keyValueWidth,
-      hidden: hidden, isGated: true, activeExperts: activeExperts)
+      hidden: hidden, isGated: true, activeExperts: activeExperts,
+      normalizesHeads: normalizesHeads)
     return ArchitectureFacts(
       modelType: modelType, width: width, attentionLayers: layers, heads: heads,
       keyValueWidth: keyValueWidth,

@@ -15,13 +15,12 @@ enum MixtralShapes: ArchitectureShapes {
     for index in 0..<decoder.layers {
       decoder.appendAttention(index, to: &list)
       let mixture = "layers.\(index).block_sparse_moe"
-      let input = "layers.\(index).post_attention_layernorm"
-      list.linear("\(mixture).gate", experts, decoder.width, reads: input)
+      list.linear("\(mixture).gate", experts, decoder.width)
       for expert in 0..<experts {
         let module = "\(mixture).experts.\(expert)"
-        list.linear("\(module).w1", hidden, decoder.width, reads: input, tokenShare: share)
-        list.linear("\(module).w2", decoder.width, hidden, reads: module, tokenShare: share)
-        list.linear("\(module).w3", hidden, decoder.width, reads: input, tokenShare: share)
+        list.linear("\(module).w1", hidden, decoder.width, tokenShare: share)
+        list.linear("\(module).w2", decoder.width, hidden, tokenShare: share)
+        list.linear("\(module).w3", hidden, decoder.width, tokenShare: share)
       }
       decoder.appendNorms(index, to: &list)
     }

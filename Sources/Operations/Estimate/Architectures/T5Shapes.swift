@@ -26,8 +26,7 @@ enum T5Shapes: ArchitectureShapes {
       for index in 0..<count {
         let block = "\(stack).block.\(index)"
         appendAttention(
-          "\(block).layer.0.SelfAttention", width: width, inner: inner,
-          reads: "\(block).layer.0.layer_norm", memory: nil, to: &list)
+          "\(block).layer.0.SelfAttention", width: width, inner: inner, to: &list)
         if index == 0 {
           list.embedding(
             "\(block).layer.0.SelfAttention.relative_attention_bias", buckets, heads)
@@ -36,18 +35,16 @@ enum T5Shapes: ArchitectureShapes {
         var next = 1
         if stack == "decoder" {
           appendAttention(
-            "\(block).layer.1.EncDecAttention", width: width, inner: inner,
-            reads: "\(block).layer.1.layer_norm", memory: "encoder.final_layer_norm", to: &list)
+            "\(block).layer.1.EncDecAttention", width: width, inner: inner, to: &list)
           list.norm("\(block).layer.1.layer_norm", width, bias: false)
           next = 2
         }
         let dense = "\(block).layer.\(next).DenseReluDense"
-        let input = "\(block).layer.\(next).layer_norm"
         for name in isGated ? ["wi_0", "wi_1"] : ["wi"] {
-          list.linear("\(dense).\(name)", hidden, width, reads: input)
+          list.linear("\(dense).\(name)", hidden, width)
         }
-        list.linear("\(dense).wo", width, hidden, reads: dense)
-        list.norm(input, width, bias: false)
+        list.linear("\(dense).wo", width, hidden)
+        list.norm("\(block).layer.\(next).layer_norm", width, bias: false)
       }
       list.norm("\(stack).final_layer_norm", width, bias: false)
     }
@@ -60,7 +57,7 @@ enum T5Shapes: ArchitectureShapes {
       width: width, heads: heads, queryWidth: inner, keyValueWidth: inner, hidden: hidden,
       isGated: isGated)
     var decoderBlock = encoderBlock
-    (decoderBlock.norms, decoderBlock.attentions) = (3, 2)
+    (decoderBlock.keptStreams, decoderBlock.attentions) = (3, 2)
     return ModelShapes(
       layers: list.layers,
       facts: ArchitectureFacts(
@@ -71,14 +68,12 @@ enum T5Shapes: ArchitectureShapes {
           + Array(repeating: decoderBlock, count: decoderLayers)))
   }
 
-  /// - Parameter memory: what keys and values read, where that is another sequence.
   private static func appendAttention(
-    _ module: String, width: Int, inner: Int, reads: String, memory: String?,
-    to list: inout LayerList
+    _ module: String, width: Int, inner: Int, to list: inout LayerList
   ) {
-    list.linear("\(module).q", inner, width, reads: reads)
-    list.linear("\(module).k", inner, width, reads: memory ?? reads)
-    list.linear("\(module).v", inner, width, reads: memory ?? reads)
-    list.linear("\(module).o", width, inner, reads: module)
+    list.linear("\(module).q", inner, width)
+    list.linear("\(module).k", inner, width)
+    list.linear("\(module).v", inner, width)
+    list.linear("\(module).o", width, inner)
   }
 }

@@ -18,16 +18,16 @@ enum ViTShapes: ArchitectureShapes {
     list.convolution("embeddings.patch_embeddings.projection", patches.kernel(out: width))
     for index in 0..<layers {
       let layer = "encoder.layer.\(index)"
-      func dense(_ name: String, _ out: Int, _ size: Int, bias: Bool = true, reads: String) {
-        list.linear("\(layer).\(name)", out, size, bias: bias, reads: "\(layer).\(reads)")
+      func dense(_ name: String, _ out: Int, _ size: Int, bias: Bool = true) {
+        list.linear("\(layer).\(name)", out, size, bias: bias)
       }
       for name in ["query", "key", "value"] {
         dense(
-          "attention.attention.\(name)", width, width, bias: hasBias, reads: "layernorm_before")
+          "attention.attention.\(name)", width, width, bias: hasBias)
       }
-      dense("attention.output.dense", width, width, reads: "attention")
-      dense("intermediate.dense", hidden, width, reads: "layernorm_after")
-      dense("output.dense", width, hidden, reads: "intermediate")
+      dense("attention.output.dense", width, width)
+      dense("intermediate.dense", hidden, width)
+      dense("output.dense", width, hidden)
       list.norm("\(layer).layernorm_before", width, bias: true)
       list.norm("\(layer).layernorm_after", width, bias: true)
     }
@@ -35,10 +35,10 @@ enum ViTShapes: ArchitectureShapes {
     switch modelClass {
     case "ViTModel", "":
       let pooled = try config.size("pooler_output_size", default: width)
-      list.linear("pooler.dense", pooled, width, bias: true, reads: "pooler")
+      list.linear("pooler.dense", pooled, width, bias: true)
     case "ViTForImageClassification":
       list.prefix = ""
-      list.linear("classifier", try config.labels(), width, bias: true, reads: "classifier")
+      list.linear("classifier", try config.labels(), width, bias: true)
     default: throw config.invalid("architectures")
     }
     let block = ArchitectureFacts.Block(

@@ -10,7 +10,8 @@ public struct MemoryEstimate: Sendable, Equatable {
   public var gradients = 0
   /// AdamW: two f32 for each trained number.
   public var optimizer = 0
-  /// What the forward pass leaves for the backward pass, and what that works with (`Activations`).
+  /// What the forward pass leaves for the backward pass, what that works with, and the program itself
+  /// (`Activations`).
   public var activations = 0
 
   public var total: Int {

@@ -63,7 +63,7 @@ extension ModelShapes {
       storedTransposed: known?.geometry.storedTransposed ?? group.isConv1D,
       element: group.element, hasBias: group.biasBytes > 0)
     return ModelLayer(
-      geometry, isOutputHead: known?.isOutputHead ?? group.isOutputHead, reads: known?.reads,
+      geometry, isOutputHead: known?.isOutputHead ?? group.isOutputHead,
       tokenShare: known?.tokenShare ?? 1, storedBytes: group.weightBytes + group.biasBytes,
       constantBytes: group.constantBytes)
   }

@@ -7,9 +7,6 @@ public struct ModelLayer: Sendable, Equatable {
   public var isTied: Bool
   /// The layer makes logits of the last hidden state. PEFT's `all-linear` and quantization leave it out.
   public var isOutputHead: Bool
-  /// The activation that the layer reads, by the module that makes it; layers that name the same one
-  /// share it. Nil where that is not known.
-  public var reads: String?
   /// Share of the tokens that reach the layer; below 1 for the experts of a mixture.
   public var tokenShare: Double
   /// Bytes of weight and bias as stored, without quantization constants.
@@ -19,12 +16,11 @@ public struct ModelLayer: Sendable, Equatable {
 
   public init(
     _ geometry: LayerGeometry, isTied: Bool = false, isOutputHead: Bool = false,
-    reads: String? = nil, tokenShare: Double = 1, storedBytes: Int, constantBytes: Int = 0
+    tokenShare: Double = 1, storedBytes: Int, constantBytes: Int = 0
   ) {
     self.geometry = geometry
     self.isTied = isTied
     self.isOutputHead = isOutputHead
-    self.reads = reads
     self.tokenShare = tokenShare
     self.storedBytes = storedBytes
     self.constantBytes = constantBytes

@@ -55,8 +55,9 @@ public struct ArchitectureFacts: Sendable, Equatable {
   /// A transformer block.
   public struct Block: Sendable, Equatable {
     public var width: Int
-    /// Normalisations whose input is kept.
-    public var norms: Int
+    /// Matrices of this width that training keeps: the inputs of the norms, one of which is the block's
+    /// output, and after a norm at the end its output too.
+    public var keptStreams: Int
     /// Self-attention, and attention to an encoder.
     public var attentions: Int
     public var heads: Int
@@ -69,13 +70,16 @@ public struct ArchitectureFacts: Sendable, Equatable {
     public var isGated: Bool
     /// Experts that a token goes through.
     public var activeExperts: Int
+    /// Each head of queries and keys is normalised.
+    public var normalizesHeads: Bool
 
     public init(
-      width: Int, norms: Int = 2, attentions: Int = 1, heads: Int, queryWidth: Int,
-      keyValueWidth: Int, hidden: Int, isGated: Bool, activeExperts: Int = 1
+      width: Int, keptStreams: Int = 2, attentions: Int = 1, heads: Int, queryWidth: Int,
+      keyValueWidth: Int, hidden: Int, isGated: Bool, activeExperts: Int = 1,
+      normalizesHeads: Bool = false
     ) {
       self.width = width
-      self.norms = norms
+      self.keptStreams = keptStreams
       self.attentions = attentions
       self.heads = heads
       self.queryWidth = queryWidth
@@ -83,6 +87,7 @@ public struct ArchitectureFacts: Sendable, Equatable {
       self.hidden = hidden
       self.isGated = isGated
       self.activeExperts = activeExperts
+      self.normalizesHeads = normalizesHeads
     }
   }
 
