@@ -45,7 +45,8 @@ import Testing
     let found = try readModel(scratch.file("out/adapter_model.safetensors")).keys
     // PEFT's task types store the head whole.
     let linear = wanted.filter { !$0.contains(".classifier.") }
-    #expect(Set(found) == Set(linear).union(["base_model.model.classifier.weight"]))
+    let head = ["weight", "bias"].map { "base_model.model.classifier." + $0 }
+    #expect(Set(found) == Set(linear).union(head))
     #expect(report.modules.contains { $0.module == "vit.layers.0.attention.q_proj" })
     try merge(scratch.file("out"), onto: base, to: scratch.file("again"))
     let (tuned, again) = (
