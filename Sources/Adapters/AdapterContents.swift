@@ -83,15 +83,18 @@ public struct AdapterContents: Sendable {
         throw .unknownTensors(path: file.path, names: tensors.values.map(\.name).sorted())
       }
       var settings = common
+      // Patterns are matched against the path of what is adapted, be it a module or a parameter.
+      let target = common.targetParameter(of: key.path, nesting: key.nesting)
+      let path = target.map { key.path + "." + $0 } ?? key.path
       for pattern in method.descriptor.patterns {
         guard case .table(let table)? = config.settings[pattern.table],
           let (value, keys) = ModulePattern.firstMatch(
-            in: table, module: key.path, rule: pattern.rule)
+            in: table, module: path, rule: pattern.rule)
         else { continue }
         let values = keys.compactMap { name in table.first { $0.key == name }?.value }
         if values.contains(where: { $0 != value }) {
           ambiguous.append(
-            AmbiguousPattern(module: key.path, table: pattern.table, patterns: keys))
+            AmbiguousPattern(module: path, table: pattern.table, patterns: keys))
         }
         settings = settings.setting(pattern.setting, to: value)
       }

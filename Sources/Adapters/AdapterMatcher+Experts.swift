@@ -2,26 +2,8 @@ import Kernels
 
 /// Adapters on bare parameters: stacks of experts, fused in memory and apart in checkpoints.
 extension AdapterMatcher {
-  /// The name of the parameter that `module` adapts: PEFT nests adapters on several parameters of one
-  /// module in the order of registration, the first innermost, and does not store which is which.
-  func targetParameter(of module: AdaptedModule) throws(AdapterError) -> String? {
-    guard case .list(let items)? = contents.file.config.settings["target_parameters"] else {
-      return nil
-    }
-    let parameters = items.compactMap { item -> String? in
-      guard case .text(let name) = item, let dot = name.lastIndex(of: ".") else { return nil }
-      let owner = name[..<dot]
-      guard module.path == owner || module.path.hasSuffix("." + owner) else { return nil }
-      return String(name[name.index(after: dot)...])
-    }
-    let order = Architecture.expertParameterOrder
-    let sorted = parameters.enumerated().sorted { a, b in
-      let x = order.firstIndex(of: a.element) ?? order.count + a.offset
-      let y = order.firstIndex(of: b.element) ?? order.count + b.offset
-      return x < y
-    }.map(\.element)
-    guard module.nesting < sorted.count else { return nil }
-    return sorted[sorted.count - 1 - module.nesting]
+  func targetParameter(of module: AdaptedModule) -> String? {
+    contents.file.config.settings.targetParameter(of: module.path, nesting: module.nesting)
   }
 
   func bind(
@@ -80,5 +62,59 @@ extension AdapterMatcher {
       }
     }
     return bound
+  }
+}
+
+extension MethodSettings {
+  /// The name of the parameter that the factors at `module` adapt (`target_parameters`): PEFT nests
+  /// adapters on several parameters of one module in the order of registration, the first innermost,
+  /// and does not store which is which.
+  func targetParameter(of module: String, nesting: Int) -> String? {
+    guard case .list(let items)? = self["target_parameters"] else { return nil }
+    let parameters = items.compactMap { item -> String? in
+      guard case .text(let name) = item, let dot = name.lastIndex(of: ".") else { return nil }
+      let owner = name[..<dot]
+      guard module == owner || module.hasSuffix("." + owner) else { return nil }
+      return String(name[name.index(after: dot)...])
+    }
+    let sorted = Architecture.inRegistrationOrder(parameters)
+    guard nesting < sorted.count else { return nil }
+    return sorted[sorted.count - 1 - nesting]
+  }
+}
+
+extension Architecture {
+  /// Parameters of one module of experts, in the order in which transformers registers them.
+  public static func inRegistrationOrder(_ parameters: [String]) -> [String] {
+    let order = expertParameterOrder
+    return parameters.enumerated().sorted { a, b in
+      let x = order.firstIndex(of: a.element) ?? order.count + a.offset
+      let y = order.firstIndex(of: b.element) ?? order.count + b.offset
+      return x < y
+    }.map(\.element)
+  }
+}
+
+extension BaseModel {
+  /// Whether the stack of experts `tensor` is stored `experts × in × out`.
+  public func storesExpertsTransposed(_ tensor: Tensor) -> Bool {
+    guard Architecture.turnsExperts(modelType: modelType) else {
+      return Architecture.storesExpertsTransposed(modelType: modelType)
+    }
+    guard let hidden = (textConfig ?? config)?["hidden_size"]?.int, tensor.shape.count == 3 else {
+      return false
+    }
+    let end = tensor.name.contains("gate_up_proj") ? 2 : 1
+    return tensor.shape[end] != hidden
+  }
+
+  /// The module and the parameter, by their names in memory, that the stack of experts `tensor` is;
+  /// nil for what is none.
+  public func expertStack(_ tensor: Tensor) -> (module: String, parameter: String)? {
+    guard tensor.shape.count == 3 else { return nil }
+    var segments = nameInMemory(tensor.name).split(separator: ".").map(String.init)
+    if segments.last == "weight" { segments.removeLast() }
+    guard let parameter = segments.popLast(), segments.contains("experts") else { return nil }
+    return (segments.joined(separator: "."), parameter)
   }
 }

@@ -110,7 +110,7 @@ struct AdapterMatcher {
         try bound(module, tensor: tensor, biasName: sibling(of: tensor.name, "in_proj_bias"))
       ]
     }
-    if let parameter = try targetParameter(of: module) {
+    if let parameter = targetParameter(of: module) {
       return try bind(module, parameter: parameter)
     }
     if let tensor = baseTensor(module.path) {
@@ -143,7 +143,7 @@ struct AdapterMatcher {
       hasBias: biasName.map(base.contains) ?? false)
     let shapes = shapes ?? module.shapes
     var failure: MethodError?
-    for transposed in orientations(module, kind: kind) {
+    for transposed in orientations(module, tensor: tensor, kind: kind) {
       layer.storedTransposed = transposed
       do {
         let summary = try module.method.examine(shapes, settings: module.settings, layer: layer)
@@ -160,7 +160,10 @@ struct AdapterMatcher {
   }
 
   /// Whether the weight is stored `in × out`: the possibilities, the likeliest first.
-  private func orientations(_ module: AdaptedModule, kind: LayerGeometry.Kind) -> [Bool] {
+  private func orientations(
+    _ module: AdaptedModule, tensor: BaseModel.Tensor, kind: LayerGeometry.Kind
+  ) -> [Bool] {
+    if kind == .parameter { return [base.storesExpertsTransposed(tensor)] }
     guard kind == .linear else { return [false] }
     if let known = Architecture.storesTransposed(modelType: base.modelType, module: module.path) {
       return [known]
@@ -180,7 +183,8 @@ struct AdapterMatcher {
         || Architecture.isEmbedding(module: module.path)
       return isTable ? .embedding : .linear
     default:
-      return tensor.name.hasSuffix(".weight") ? .convolution : .parameter
+      let isParameter = !tensor.name.hasSuffix(".weight") || base.expertStack(tensor) != nil
+      return isParameter ? .parameter : .convolution
     }
   }
 

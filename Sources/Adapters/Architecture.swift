@@ -20,6 +20,22 @@ public enum Architecture {
     return known.contains(modelType) ? false : nil
   }
 
+  /// Families whose experts are stacked `experts × in × out` and say so (`is_transposed`); PEFT takes
+  /// every other stack as `experts × out × in`.
+  private static let transposedExperts: Set<String> = [
+    "gpt_oss", "aria", "aria_text", "openai_privacy_filter",
+  ]
+
+  /// Families of which older checkpoints have their stacks the other way round, and are turned when
+  /// they are loaded.
+  static func turnsExperts(modelType: String?) -> Bool {
+    modelType == "qwen3_vl_moe" || modelType == "qwen3_vl_moe_text"
+  }
+
+  static func storesExpertsTransposed(modelType: String?) -> Bool {
+    modelType.map(transposedExperts.contains) ?? false
+  }
+
   /// Families that are known to have no `Conv1D`.
   private static let known: Set<String> = [
     "llama", "mistral", "mixtral", "qwen2", "qwen2_moe", "qwen3", "qwen3_moe", "gemma", "gemma2",

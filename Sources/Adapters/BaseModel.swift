@@ -105,7 +105,7 @@ public struct BaseModel: Sendable {
       modelType: modelType, module: String(tensor.dropLast(".weight".count))) ?? false
   }
 
-  private var textConfig: JSONObject? {
+  var textConfig: JSONObject? {
     if case .object(let object)? = config?["text_config"] { object } else { nil }
   }
 }

@@ -94,6 +94,7 @@ struct NameScheme: Sendable {
         ("attention.self.key", "attention.k_proj"),
         ("attention.self.value", "attention.v_proj"),
         ("attention.self.sr", "attention.sequence_reduction.sequence_reduction"),
+        ("attention.self.layer_norm", "attention.sequence_reduction.layer_norm"),
         ("attention.output.dense", "attention.o_proj"),
         ("mlp.dense1", "mlp.fc1"),
         ("mlp.dense2", "mlp.fc2"),

@@ -18,7 +18,8 @@ public struct LayerGeometry: Sendable, Equatable {
   public var kind: Kind
   /// The weight's shape as stored.
   public var shape: [Int]
-  /// The weight is stored `in × out` (GPT-2's Conv1D; PEFT's `fan_in_fan_out`).
+  /// The weight is stored `in × out` (GPT-2's Conv1D; PEFT's `fan_in_fan_out`), or the stack
+  /// `experts × in × out`.
   public var storedTransposed: Bool
   public var element: ElementType
   public var hasBias: Bool

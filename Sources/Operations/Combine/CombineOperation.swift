@@ -16,7 +16,7 @@ public struct CombineOperation: Sendable {
 
   public func run() throws -> CombineReport {
     if request.adapters.count == 1, request.adapters[0].weight == 1, request.rank == nil,
-      !request.mode.needsDensity, request.mode != .svd
+      !request.mode.needsDensity
     {
       let copied = try AdapterConversion(
         input: request.adapters[0].path, output: request.output, target: nil,
@@ -32,10 +32,12 @@ public struct CombineOperation: Sendable {
     var configuration = LoRAConfiguration(
       readers.map(\.contents.file.config))
     var modules: [CombineReport.Module] = []
+    let largestRank = try readers.reduce(1) { max($0, try $1.largestRank) }
     for path in modulePaths(readers) {
       let (terms, layer, module) = try terms(of: path, readers)
-      let result = try FactorCombination(terms: terms, request: request)
-        .combined(module: path, generator: &generator)
+      let result = try FactorCombination(
+        terms: terms, request: request, largestRank: largestRank
+      ).combined(module: path, generator: &generator)
       try write(result, module: module, layer: layer, to: output)
       configuration.ranks.append((module: path, rank: result.rank))
       modules.append(
@@ -58,10 +60,12 @@ public struct CombineOperation: Sendable {
     for reader in readers { layers.merge(reader.ownLayers) { first, _ in first } }
     if let base = request.base {
       let model = try BaseModel(path: base)
-      for reader in readers {
-        for bound in try reader.contents.bind(to: model).modules where bound.expert == nil {
+      for index in readers.indices {
+        let binding = try readers[index].contents.bind(to: model)
+        for bound in binding.modules where bound.expert == nil {
           layers[bound.module.path] = bound.layer
         }
+        readers[index].boundLayers = binding.layers
       }
     }
     for index in readers.indices { readers[index].layers = layers }

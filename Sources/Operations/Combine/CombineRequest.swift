@@ -7,7 +7,7 @@ public struct CombineRequest: Sendable {
   public var output: String
   public var mode = CombinationMode.cat
   /// The largest rank of a module: of `svd` modes, and what other modes are brought down to. Without
-  /// it, `svd` modes take the largest rank among the adapters and the others keep theirs.
+  /// it, `svd` modes take the largest rank of any module, as PEFT does, and the others keep theirs.
   public var rank: Int?
   /// The part of every tensor that pruning keeps, above 0 and up to 1.
   public var density: Double?
@@ -15,6 +15,8 @@ public struct CombineRequest: Sendable {
   public var majoritySign = MajoritySign.total
   /// A base that says how large the layers are where the adapters do not.
   public var base: String?
+  /// Worker threads. Never changes a byte of the output.
+  public var threads = 1
   public var replacing = false
 
   public init(adapters: [WeightedAdapter], output: String) {

@@ -5,6 +5,8 @@ struct FactorCombination {
   /// Weights of the adapters that have the module, and its factors in them.
   let terms: [(weight: Double, factors: LowRankFactors)]
   let request: CombineRequest
+  /// The largest rank of any module of the adapters: what PEFT's `svd` modes give every module.
+  let largestRank: Int
 
   /// A change `B·A` of scale 1.
   struct Result {
@@ -21,7 +23,6 @@ struct FactorCombination {
 
   private var rows: Int { terms[0].factors.rows }
   private var columns: Int { terms[0].factors.columns }
-  private var largestRank: Int { terms.map(\.factors.rank).max() ?? 0 }
 
   /// - Parameter module: for messages.
   func combined(module: String, generator: inout NumpyGenerator) throws -> Result {
@@ -48,7 +49,8 @@ struct FactorCombination {
         terms.map { dense($0.factors) }, terms.map { Float($0.weight) }, &generator)
       return result(
         of: try TruncatedSVD(
-          rows: rows, columns: columns, change, rank: request.rank ?? largestRank))
+          rows: rows, columns: columns, change, rank: request.rank ?? largestRank,
+          threads: request.threads, tolerance: 1e-12))
     }
   }
 

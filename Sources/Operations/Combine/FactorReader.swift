@@ -9,6 +9,9 @@ struct FactorReader {
   let contents: AdapterContents
   /// Every adapter's and the base's layers, by module.
   var layers: [String: LayerGeometry] = [:]
+  /// The layers that the adapter sits on, in the order of registration, as the base has them; empty
+  /// without a base. What a method draws or shares depends on all of them.
+  var boundLayers: [LayerGeometry] = []
   private let shared: [String: AdapterTensor]
 
   private var file: AdapterFile { contents.file }
@@ -68,6 +71,29 @@ struct FactorReader {
     return result
   }
 
+  /// The largest rank of a module, from headers.
+  var largestRank: Int {
+    get throws {
+      var largest = 1
+      for module in contents.modules {
+        do {
+          let summary = try module.method.examine(
+            module.shapes, settings: module.settings, layer: layers[module.path])
+          largest = max(largest, summary.rank ?? 1)
+        } catch {
+          throw AdapterError.module(
+            path: term.path, module: module.path, tensor: nil, error: error)
+        }
+      }
+      return largest
+    }
+  }
+
+  /// Whether tensors of the module's method are drawn for all layers of the base.
+  private static func needsLayers(_ module: AdaptedModule) -> Bool {
+    module.settings["save_projection"] == .bool(false)
+  }
+
   /// The factors of `module`, `out × in`; of an embedding `dim × tokens`, as PEFT stores them.
   func factors(of module: AdaptedModule) throws -> LowRankFactors {
     let title = module.method.descriptor.title
@@ -84,18 +110,20 @@ struct FactorReader {
       let method = try module.method.init(
         AdapterModule(
           layer: layer, settings: module.settings, tensors: tensors,
-          context: AdapterContext(shared: shared, layers: Array(layers.values))))
+          context: AdapterContext(shared: shared, layers: boundLayers)))
       guard try method.biasUpdate() == nil else {
         throw CombineError.unsupported(
           adapter: term.path, part: "the bias of \(module.path)",
           reason: "a LoRA without biases cannot hold it")
       }
       update = try method.weightUpdate()
+    } catch MethodError.setting where boundLayers.isEmpty && Self.needsLayers(module) {
+      throw CombineError.unknownLayer(adapter: term.path, module: module.path, method: title)
     } catch let error as MethodError {
       throw AdapterError.module(
         path: term.path, module: module.path, tensor: nil, error: error)
     }
-    guard let update, update.form == .additive, let factors = update.lowRank else {
+    guard let update, update.form == .additive, let factors = update.exactFactors else {
       throw CombineError.notLowRank(adapter: term.path, module: module.path, method: title)
     }
     return layer.kind == .embedding ? factors.transposed() : factors

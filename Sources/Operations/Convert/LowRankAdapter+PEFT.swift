@@ -131,7 +131,7 @@ extension LowRankAdapter {
     guard update.form == .additive else {
       throw refused("it scales the weight itself, which no low-rank addition does")
     }
-    guard let factors = update.exportableFactors else {
+    guard let factors = update.exactFactors else {
       throw refused("its change has full rank")
     }
     var drafts = [
@@ -162,7 +162,7 @@ extension LowRankAdapter {
     leaf: @escaping @Sendable (LowRankFactors) -> [Float]
   ) -> DraftTensor {
     DraftTensor(bound.module.path, dtype: .f32, shape: shape) {
-      guard let factors = try loader.method(of: bound).weightUpdate()?.exportableFactors else {
+      guard let factors = try loader.method(of: bound).weightUpdate()?.exactFactors else {
         return []
       }
       return ElementType.f32.rounded(leaf(factors))
@@ -179,7 +179,7 @@ extension AdapterMethod {
 
 extension WeightUpdate {
   /// The change as `scale·B·A` with every element exact; nil where that takes full rank.
-  fileprivate var exportableFactors: LowRankFactors? {
+  var exactFactors: LowRankFactors? {
     if let lowRank { return lowRank }
     switch self {
     case let update as RepeatedRowsUpdate:

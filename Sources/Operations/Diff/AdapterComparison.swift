@@ -21,6 +21,8 @@ public struct AdapterComparison: Sendable {
     public let norm: Double
     /// Σσ² / σ₁².
     public let stableRank: Double
+    /// exp(−Σ p·ln p) with p = σ / Σσ.
+    public let effectiveRank: Double
     /// Descending, `rank` of them.
     public let singularValues: [Double]
   }
@@ -114,6 +116,6 @@ extension MeasuredFactors {
     let values = try singularValues()
     return AdapterComparison.Change(
       rank: factors.rank, norm: max(0, squaredNorm).squareRoot(), stableRank: stableRank(values),
-      singularValues: values)
+      effectiveRank: effectiveRank(values), singularValues: values)
   }
 }

@@ -88,3 +88,15 @@ func stableRank(_ singularValues: [Double]) -> Double {
   guard let largest = singularValues.first, largest > 0 else { return 0 }
   return singularValues.reduce(0) { $0 + ($1 / largest) * ($1 / largest) }
 }
+
+/// The effective rank of a matrix, the exponential of the entropy of its singular values as parts of their
+/// sum (Roy and Vetterli 2007): between 1 and the rank, which it is where all are equal; 0 of zero.
+func effectiveRank(_ singularValues: [Double]) -> Double {
+  let sum = singularValues.reduce(0, +)
+  guard sum > 0 else { return 0 }
+  let entropy = singularValues.reduce(0) { entropy, value in
+    let part = value / sum
+    return part.isNormal ? entropy - part * ReproducibleMath.logarithm(part) : entropy
+  }
+  return ReproducibleMath.exponential(entropy)
+}

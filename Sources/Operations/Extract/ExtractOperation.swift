@@ -30,6 +30,9 @@ public struct ExtractOperation: Sendable {
         ExtractReport.Module(
           module: matrix.layer.module, rank: rank, keptEnergy: kept, deltaSquared: change.energy))
     }
+    for parameter in difference.parameters {
+      modules.append(try write(parameter, of: difference, to: output))
+    }
     for whole in difference.whole {
       output.copy(
         whole.tensor.info, of: difference.tuned.checkpoint.shards[whole.tensor.shard],
@@ -71,6 +74,13 @@ public struct ExtractOperation: Sendable {
     func lora() throws -> Form {
       guard let size = request.size else { throw ExtractError.noSize }
       return .lora(size)
+    }
+    if let parameter = difference.parameters.first {
+      // PEFT knows no other method on bare parameters.
+      guard request.method == .auto || request.method == .lora else {
+        throw ExtractError.unsuited(tensor: parameter.tuned.name, method: request.method)
+      }
+      return try lora()
     }
     switch request.method {
     case .lora:
@@ -211,7 +221,14 @@ public struct ExtractOperation: Sendable {
     _ difference: ModelDifference, _ form: Form, _ modules: [ExtractReport.Module]
   ) -> JSONObject {
     var configuration = LoRAConfiguration()
-    configuration.ranks = modules.map { (module: $0.module, rank: $0.rank) }
+    let parameters = Set(difference.parameters.map(\.path))
+    for module in modules {
+      if parameters.contains(module.module) {
+        configuration.parameterRanks.append((parameter: module.module, rank: module.rank))
+      } else {
+        configuration.ranks.append((module: module.module, rank: module.rank))
+      }
+    }
     configuration.storesTransposed = difference.matrices.contains { $0.layer.storedTransposed }
     configuration.bias = difference.bias
     configuration.modulesToSave = difference.modulesToSave

@@ -93,6 +93,12 @@ struct MergePlanBuilder {
     let weight = request.adapters[adapter].weight
     let tensor = bound.replacement.tensor
     let file = bindings[adapter].contents.file.weights
+    if let original = bound.base, ElementType(tensor.dtype) == nil, tensor.dtype == original.dtype,
+      tensor.shape == original.shape, try file.read(tensor) == base.bytes(original)
+    {
+      // A counter of the saved module that did not move.
+      return
+    }
     let dtype = bound.base?.dtype ?? headType(tensor)
     guard let element = ElementType(dtype), let stored = ElementType(tensor.dtype) else {
       throw AdapterError.elementType(tensor: tensor.name, dtype: tensor.dtype)

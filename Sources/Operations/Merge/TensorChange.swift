@@ -31,7 +31,9 @@ enum TensorChange: Sendable {
     case .weight(let module, let adapter, let weight):
       let method = try loaders[adapter].method(of: module)
       guard let update = try method.weightUpdate() else { return .none }
-      let oriented = module.layer.storedTransposed ? update.onStoredTransposed() : update
+      // The change of a stack of experts is made as they are stored.
+      let turns = module.layer.storedTransposed && module.layer.kind != .parameter
+      let oriented = turns ? update.onStoredTransposed() : update
       return .update(oriented, weight: weight * Double(module.repeats))
     case .bias(let module, let adapter, let weight, let layerWeight):
       let method = try loaders[adapter].method(of: module)

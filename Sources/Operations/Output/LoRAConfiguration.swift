@@ -6,6 +6,8 @@ import Safetensors
 struct LoRAConfiguration {
   /// Rank by module path.
   var ranks: [(module: String, rank: Int)] = []
+  /// Rank by path of bare parameters.
+  var parameterRanks: [(parameter: String, rank: Int)] = []
   var baseModel: String?
   var taskType: String?
   var storesTransposed = false
@@ -17,13 +19,14 @@ struct LoRAConfiguration {
   /// under keys that match one path only.
   var json: JSONObject {
     var counts: [Int: Int] = [:]
-    for entry in ranks { counts[entry.rank, default: 0] += 1 }
+    let all = ranks + parameterRanks.map { (module: $0.parameter, rank: $0.rank) }
+    for entry in all { counts[entry.rank, default: 0] += 1 }
     let common = counts.max { ($0.value, -$0.key) < ($1.value, -$1.key) }?.key ?? 8
     var patterns = JSONObject()
-    for entry in ranks where entry.rank != common {
+    for entry in all where entry.rank != common {
       patterns["^" + Self.escaped(entry.module)] = .int(entry.rank)
     }
-    return [
+    var object: JSONObject = [
       "peft_type": "LORA",
       "task_type": taskType.map(JSONValue.string) ?? .null,
       "base_model_name_or_path": baseModel.map(JSONValue.string) ?? .null,
@@ -42,6 +45,10 @@ struct LoRAConfiguration {
       "rank_pattern": .object(patterns),
       "alpha_pattern": .object(patterns),
     ]
+    if !parameterRanks.isEmpty {
+      object["target_parameters"] = .array(Self.sorted(parameterRanks.map(\.parameter)))
+    }
+    return object
   }
 
   static func sorted(_ names: [String]) -> [JSONValue] {

@@ -9,7 +9,9 @@ struct CombineCommand: ParsableCommand {
     usage: "peft-tool combine OUT ADAPTER[@WEIGHT]... [options]",
     discussion: """
       The default, cat, is exact: ΔW = Σ weight·ΔW. --resize brings the result down to a rank by the \
-      SVD of the sum and prints what that loses. The other modes are PEFT's. Adapters may also be \
+      SVD of the sum and prints what that loses. The other modes are PEFT's; those that begin with \
+      ties, dare or magnitude-prune and end with -svd hold the changes of one module whole, out × in of \
+      every adapter, and the others never do. Adapters may also be \
       one sum: "a + 0.5*b - c". OUT is a PEFT folder, or a container when it ends with .safetensors.
 
       Example: peft-tool combine both style@0.8 chat@0.5 --resize 16
@@ -50,6 +52,9 @@ struct CombineCommand: ParsableCommand {
       "A base, for adapters that do not say how large their layers are.", valueName: "MODEL"))
   var base: String?
 
+  @Option(name: .long, help: "Worker threads; by default one per core. Never changes a byte.")
+  var threads: Int?
+
   @Flag(name: .long, help: "Replace OUT if it exists.")
   var force = false
 
@@ -57,6 +62,7 @@ struct CombineCommand: ParsableCommand {
 
   func validate() throws {
     if adapters.isEmpty { throw ValidationError("combine needs an output and adapters.") }
+    if let threads, threads < 1 { throw ValidationError("--threads must be 1 or more.") }
     if let rank, rank < 1 { throw ValidationError("--resize must be 1 or more.") }
     if let density {
       guard density > 0, density <= 1 else {
@@ -76,6 +82,7 @@ struct CombineCommand: ParsableCommand {
     request.seed = seed
     request.majoritySign = majoritySign
     request.base = base
+    request.threads = threads ?? ProcessMemory.coreCount
     request.replacing = force
     CombineRendering(output: output, mode: mode).show(try CombineOperation(request).run())
   }

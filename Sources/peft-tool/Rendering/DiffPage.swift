@@ -135,9 +135,13 @@ struct DiffPage {
         tables.append(
           section(
             "Modules",
-            "The changes ΔA and ΔB of a weight, measured on their factors. Stable rank: Σσ² / σ₁².",
+            "The changes ΔA and ΔB of a weight, measured on their factors. Stable rank: Σσ² / σ₁². "
+              + "Effective rank: the exponential of the entropy of σ / Σσ.",
             Markup.table(
-              ["module", "rank", "‖ΔA‖", "‖ΔB‖", "‖ΔA−ΔB‖/‖ΔA‖", "cosine", "stable rank"],
+              [
+                "module", "rank", "‖ΔA‖", "‖ΔB‖", "‖ΔA−ΔB‖/‖ΔA‖", "cosine", "stable rank",
+                "effective rank",
+              ],
               numbers: 1,
               adapters.modules.map { [$0.module] + DiffRendering.cells($0) })))
       }

@@ -87,6 +87,7 @@ extension DiffRendering {
       return [
         "rank": .int(change.rank), "norm": Self.number(change.norm),
         "stable_rank": Self.number(change.stableRank),
+        "effective_rank": Self.number(change.effectiveRank),
       ]
     }
     return [

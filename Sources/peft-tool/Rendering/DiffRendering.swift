@@ -110,6 +110,7 @@ struct DiffRendering {
       var table = Table([
         ("module", .left), ("rank", .right), ("‖ΔA‖", .right), ("‖ΔB‖", .right),
         ("‖ΔA-ΔB‖/‖ΔA‖", .right), ("cosine", .right), ("stable rank", .right),
+        ("effective rank", .right),
       ])
       for module in limit.map({ Array(changed.prefix($0)) }) ?? changed {
         table.add([module.module] + Self.cells(module))
@@ -164,6 +165,7 @@ struct DiffRendering {
       module.b.map { Text.significant($0.norm) } ?? "-",
       module.relativeNorm.map(Text.significant) ?? "-",
       module.cosine.map { Text.fixed($0, 6) } ?? "-", text { Text.fixed($0.stableRank, 2) },
+      text { Text.fixed($0.effectiveRank, 2) },
     ]
   }
 }

@@ -57,9 +57,12 @@ import Testing
       config.settings["use_rslora"] == nil && config.settings["init_lora_weights"] == .bool(true))
   }
 
-  @Test func oneAdapterIsCopied() throws {
+  @Test(arguments: [CombinationMode.cat, .linear, .svd])
+  func oneAdapterIsCopied(_ mode: CombinationMode) throws {
     let scratch = try Scratch()
-    let report = try CombineOperation(request([("llama/dora", 1)], scratch.file("out"))).run()
+    let report = try CombineOperation(
+      request([("llama/dora", 1)], scratch.file("out")) { $0.mode = mode }
+    ).run()
     #expect(report.copied)
     #expect(
       try InputFile(path: scratch.file("out/adapter_config.json")).readAll()

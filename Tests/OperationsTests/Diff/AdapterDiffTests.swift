@@ -72,6 +72,9 @@ import Testing
     }
     let stable = values.reduce(0) { $0 + $1 * $1 } / (values[0] * values[0])
     #expect(abs(try #require(module.a?.stableRank) - stable) < 1e-5)
+    #expect(abs(effectiveRank([3, 3, 3, 0]) - 3) < 1e-12 && effectiveRank([0]) == 0)
+    // Entropy of 3/4 and 1/4.
+    #expect(abs(effectiveRank([3, 1]) - 1.754765350603323) < 1e-12)
     #expect(report.spectra.first?.values == module.a?.singularValues)
     #expect(report.spectra.first?.valuesB == module.b?.singularValues)
   }

@@ -23,7 +23,7 @@ public struct TruncatedSVD: Sendable {
   public static let exactSize = 64
   /// Directions beyond the wanted ones.
   public static let oversampling = 10
-  /// Relative growth of the energy at which the iteration ends.
+  /// Relative growth of the energy at which the iteration ends, unless another is given.
   public static let tolerance = 1e-8
   private static let iterationLimit = 60
 
@@ -54,7 +54,13 @@ public struct TruncatedSVD: Sendable {
   }
 
   /// The leading `rank` triples of the matrix of f32 `values`, `rows × columns`, row-major.
-  public init(rows: Int, columns: Int, _ values: [Float], rank: Int, threads: Int = 1) throws {
+  ///
+  /// - Parameter tolerance: the relative growth of the energy at which the iteration ends; the matrix of
+  ///   the triples is then off by about its square root.
+  public init(
+    rows: Int, columns: Int, _ values: [Float], rank: Int, threads: Int = 1,
+    tolerance: Double = Self.tolerance
+  ) throws {
     precondition(values.count == rows * columns)
     let smaller = min(rows, columns)
     let wanted = min(rank, smaller)
@@ -77,7 +83,7 @@ public struct TruncatedSVD: Sendable {
       let projected = SingularValues(try matrix.transposedTimes(basis))
       let found = projected.values.prefix(wanted).reduce(0) { $0 + $1 * $1 }
       iteration += 1
-      if found - energy <= Self.tolerance * found || iteration == Self.iterationLimit {
+      if found - energy <= tolerance * found || iteration == Self.iterationLimit {
         self.init(
           values: projected.values, left: projected.right.multiplied(by: basis.transposed),
           right: projected.left, count: wanted, total: total, residual: max(0, total - found))
