@@ -1,7 +1,7 @@
 import Kernels
 
-/// What follows the blocks: the rows that have a target are normalised, perhaps pooled, and become logits,
-/// a part at a time: of a language model they would be the largest matrix of all.
+/// What follows the blocks: the rows that count are normalised, perhaps averaged or pooled, and become
+/// logits, a part at a time: of a language model they would be the largest matrix of all.
 final class Head {
   /// The normalisation after the last block.
   let norm: Normalization?
@@ -27,24 +27,25 @@ final class Head {
   /// Loss and, with a `factor`, gradients.
   ///
   /// - Parameters:
-  ///   - stream: the last block's output, a row for each target.
+  ///   - stream: the last block's output, a row for each that counts.
+  ///   - pooled: how many rows each target takes the mean of; empty for one each.
   ///   - factor: the gradients are those of `factor` times the summed loss; 0 for none.
   ///   - streamGradient: receives the gradient of `stream`; nil where nobody asks for it.
   /// - Returns: the sum of the losses.
   func loss(
-    _ stream: Matrix, targets: Targets, factor: Float, streamGradient: Matrix?,
+    _ stream: Matrix, pooled: [Int], targets: Targets, factor: Float, streamGradient: Matrix?,
     _ context: LayerContext
   ) -> Double {
     context.workspace.scope {
-      let features = Features(stream, head: self, context)
+      let features = Features(stream, pooled: pooled, head: self, context)
       let gradient =
         factor != 0
           && (streamGradient != nil || norm?.isTrained == true || pooler?.isTrained == true)
-        ? context.matrix(stream.rows, output.inFeatures) : nil
+        ? context.matrix(features.output.rows, output.inFeatures) : nil
       var sum = 0.0
       let part = max(1, Self.most / output.outFeatures)
-      for start in stride(from: 0, to: stream.rows, by: part) {
-        let range = start..<min(start + part, stream.rows)
+      for start in stride(from: 0, to: features.output.rows, by: part) {
+        let range = start..<min(start + part, features.output.rows)
         context.workspace.scope {
           let logits = context.matrix(range.count, output.outFeatures)
           let input = features.output.rows(range)
@@ -63,11 +64,11 @@ final class Head {
     }
   }
 
-  /// The logits of every row.
-  func logits(_ stream: Matrix, _ context: LayerContext) -> [Float] {
+  /// The logits of every target.
+  func logits(_ stream: Matrix, pooled: [Int], _ context: LayerContext) -> [Float] {
     context.workspace.scope {
-      let features = Features(stream, head: self, context)
-      let logits = context.matrix(stream.rows, output.outFeatures)
+      let features = Features(stream, pooled: pooled, head: self, context)
+      let logits = context.matrix(features.output.rows, output.outFeatures)
       output.forward(features.output, into: logits, context)
       return Array(UnsafeBufferPointer(start: logits.start, count: logits.rows * logits.columns))
     }
@@ -78,12 +79,15 @@ final class Head {
 private struct Features {
   let head: Head
   let normKept: Normalization.Kept?
+  /// How many rows each mean is of.
+  let counts: [Int]
   /// The pooler's input and, before tanh, its output.
   let pooled: (input: Matrix, sum: Matrix)?
   let output: Matrix
 
-  init(_ stream: Matrix, head: Head, _ context: LayerContext) {
+  init(_ stream: Matrix, pooled counts: [Int], head: Head, _ context: LayerContext) {
     self.head = head
+    self.counts = counts
     var current = stream
     if let norm = head.norm {
       let normalized = context.matrix(stream.rows, stream.columns)
@@ -92,9 +96,10 @@ private struct Features {
     } else {
       normKept = nil
     }
+    if !counts.isEmpty { current = Self.means(current, counts, context) }
     if let pooler = head.pooler {
-      let sum = context.matrix(stream.rows, pooler.outFeatures)
-      let output = context.matrix(stream.rows, pooler.outFeatures)
+      let sum = context.matrix(current.rows, pooler.outFeatures)
+      let output = context.matrix(current.rows, pooler.outFeatures)
       pooler.forward(current, into: sum, context)
       Activation.tanh.apply(to: sum, into: output, context)
       pooled = (current, sum)
@@ -103,6 +108,35 @@ private struct Features {
       pooled = nil
     }
     output = current
+  }
+
+  private static func means(
+    _ rows: Matrix, _ counts: [Int], _ context: LayerContext
+  ) -> Matrix {
+    let means = context.matrix(counts.count, rows.columns)
+    means.fill(0)
+    var row = 0
+    for (index, count) in counts.enumerated() {
+      for _ in 0..<count {
+        Float.add(rows[row], times: 1 / Float(count), to: means[index])
+        row += 1
+      }
+    }
+    return means
+  }
+
+  /// The gradient of every row of the means.
+  private func spread(_ gradient: Matrix, _ context: LayerContext) -> Matrix {
+    let rows = context.matrix(counts.reduce(0, +), gradient.columns)
+    rows.fill(0)
+    var row = 0
+    for (index, count) in counts.enumerated() {
+      for _ in 0..<count {
+        Float.add(gradient[index], times: 1 / Float(count), to: rows[row])
+        row += 1
+      }
+    }
+    return rows
   }
 
   func backward(_ gradient: Matrix, streamGradient: Matrix?, _ context: LayerContext) {
@@ -115,6 +149,7 @@ private struct Features {
         gradient, input: pooled.input, inputGradient: asks ? inputGradient : nil, context)
       gradient = inputGradient
     }
+    if !counts.isEmpty { gradient = spread(gradient, context) }
     if let norm = head.norm, let normKept {
       norm.backward(gradient, kept: normKept, base: nil, inputGradient: streamGradient, context)
     } else {

@@ -1,5 +1,5 @@
 /// BERT for classification of sequences: learned positions and types, LayerNorm after each sum, every
-/// token sees every other, a pooler over the first token.
+/// token sees every other, a pooler over the first token or a mean over all.
 ///
 /// Source: Devlin et al. 2019 and the model's configuration in transformers.
 enum BERT: Family {
@@ -8,7 +8,7 @@ enum BERT: Family {
 
   static func load(
     _ configuration: ModelConfiguration, from loader: WeightLoader,
-    purpose: TransformerModel.Purpose, context: LayerContext
+    purpose: TransformerModel.Purpose, pooling: ModelInput.Pooling?, context: LayerContext
   ) throws(ModelError) -> TransformerModel {
     guard purpose == .classify else {
       throw .setting(name: "task", reason: "BERT can be trained to classify")
@@ -53,11 +53,14 @@ enum BERT: Family {
           feedForwardNorm: try loader.layerNorm(
             "\(path).output.LayerNorm", width, epsilon: epsilon), order: .normLast))
     }
+    let pooling = pooling ?? .first
     let head = Head(
-      norm: nil, pooler: try loader.head("bert.pooler.dense", width, width, bias: true),
+      norm: nil,
+      pooler: pooling == .first
+        ? try loader.head("bert.pooler.dense", width, width, bias: true) : nil,
       output: try loader.head("classifier", try configuration.labels(), width, bias: true))
     return TransformerModel(
-      context: context, task: .classifier(.first), width: width, longest: positions.matrix.rows,
+      context: context, task: .classifier(pooling), width: width, longest: positions.matrix.rows,
       embedding: embedding, blocks: blocks, head: head, rotary: nil)
   }
 }

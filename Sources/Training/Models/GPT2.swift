@@ -7,7 +7,7 @@ enum GPT2: Family {
 
   static func load(
     _ configuration: ModelConfiguration, from loader: WeightLoader,
-    purpose: TransformerModel.Purpose, context: LayerContext
+    purpose: TransformerModel.Purpose, pooling: ModelInput.Pooling?, context: LayerContext
   ) throws(ModelError) -> TransformerModel {
     let width = try configuration.size("n_embd")
     let heads = try configuration.size("n_head")
@@ -45,7 +45,7 @@ enum GPT2: Family {
           order: .normFirst))
     }
     let (head, task) = try decoderHead(
-      configuration, from: loader, purpose: purpose,
+      configuration, from: loader, purpose: purpose, pooling: pooling,
       norm: try loader.layerNorm("transformer.ln_f", width, epsilon: epsilon), embedding: tokens,
       tied: true)
     return TransformerModel(

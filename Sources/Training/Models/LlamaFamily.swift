@@ -9,7 +9,7 @@ enum LlamaFamily: Family {
 
   static func load(
     _ configuration: ModelConfiguration, from loader: WeightLoader,
-    purpose: TransformerModel.Purpose, context: LayerContext
+    purpose: TransformerModel.Purpose, pooling: ModelInput.Pooling?, context: LayerContext
   ) throws(ModelError) -> TransformerModel {
     let width = try configuration.size("hidden_size")
     let heads = try configuration.size("num_attention_heads")
@@ -59,7 +59,7 @@ enum LlamaFamily: Family {
             "\(path).post_attention_layernorm", width, epsilon: epsilon), order: .normFirst))
     }
     let (head, task) = try decoderHead(
-      configuration, from: loader, purpose: purpose,
+      configuration, from: loader, purpose: purpose, pooling: pooling,
       norm: try loader.rmsNorm("model.norm", width, epsilon: epsilon), embedding: tokens,
       tied: false)
     return TransformerModel(

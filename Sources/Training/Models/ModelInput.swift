@@ -13,11 +13,22 @@ public struct ModelInput: Sendable {
   /// The tokens whose outputs count, ascending, and what they are compared with.
   public var rows: [Int] = []
   public var targets = Targets.classes([])
+  /// How many of `rows` each target takes the mean of, in their order; empty where each has its own.
+  public var pooled: [Int] = []
+
+  /// What is compared.
+  public var targetCount: Int { pooled.isEmpty ? rows.count : pooled.count }
 
   public init() {}
 
-  /// Which token of a sequence a classifier looks at.
-  public enum Pooling: Sendable { case first, last }
+  /// What a classifier of sequences looks at.
+  public enum Pooling: String, Sendable, CaseIterable {
+    /// The first token; of BERT through its pooler.
+    case first
+    case last
+    /// The mean of all tokens: a sentence embedding.
+    case mean
+  }
 
   /// Predictions of each next token: the output at t is compared with the label at t + 1, where that is
   /// not ignored. Padding is left out; a label behind padding has nothing that predicts it.
@@ -44,8 +55,12 @@ public struct ModelInput: Sendable {
     guard batch.classLabels.count == batch.rows, layout.sequences == batch.rows else {
       throw .missingInput("labels")
     }
-    rows = (0..<batch.rows).map {
-      pooling == .first ? layout.starts[$0] : layout.starts[$0 + 1] - 1
+    switch pooling {
+    case .first: rows = (0..<batch.rows).map { layout.starts[$0] }
+    case .last: rows = (0..<batch.rows).map { layout.starts[$0 + 1] - 1 }
+    case .mean:
+      rows = Array(0..<layout.tokens)
+      pooled = (0..<batch.rows).map { layout.rows(of: $0).count }
     }
     targets = .classes(batch.classLabels)
   }

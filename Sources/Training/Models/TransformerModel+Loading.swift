@@ -14,11 +14,13 @@ extension TransformerModel {
   ///
   /// - Parameters:
   ///   - purpose: nil: what the configuration's `architectures` say, or what the family is for.
+  ///   - pooling: what a classifier of texts looks at; nil: as the family has it.
   ///   - quantization: how the frozen weights of linear layers are held, the head's excepted; nil: as they
   ///     are stored. A checkpoint that is quantized stays so.
   ///   - seed: for a head that the checkpoint does not have.
   public static func load(
-    _ base: BaseModel, purpose: Purpose? = nil, quantization: QuantizationScheme? = nil,
+    _ base: BaseModel, purpose: Purpose? = nil, pooling: ModelInput.Pooling? = nil,
+    quantization: QuantizationScheme? = nil,
     context: LayerContext, seed: UInt64 = 0
   ) throws(ModelError) -> TransformerModel {
     guard let json = base.config else {
@@ -29,9 +31,12 @@ extension TransformerModel {
     let loader = WeightLoader(
       try FrozenWeights(base, quantization: quantization), prefix: build.prefix, seed: seed,
       deviation: try configuration.real("initializer_range") ?? 0.02)
+    let purpose = try self.purpose(of: base, stated: purpose)
+    guard pooling == nil || purpose == .classify else {
+      throw .setting(name: "pooling", reason: "is for classifiers of texts")
+    }
     return try build.load(
-      configuration, from: loader, purpose: try self.purpose(of: base, stated: purpose),
-      context: context)
+      configuration, from: loader, purpose: purpose, pooling: pooling, context: context)
   }
 
   /// What the model is trained for: as stated, as its configuration says, or what its family is for.
@@ -79,15 +84,16 @@ protocol Family {
 
   static func load(
     _ configuration: ModelConfiguration, from loader: WeightLoader,
-    purpose: TransformerModel.Purpose, context: LayerContext
+    purpose: TransformerModel.Purpose, pooling: ModelInput.Pooling?, context: LayerContext
   ) throws(ModelError) -> TransformerModel
 }
 
 extension Family {
-  /// The head of a decoder: the vocabulary, or classes from the last token.
+  /// The head of a decoder: the vocabulary, or classes, by default from the last token.
   static func decoderHead(
     _ configuration: ModelConfiguration, from loader: WeightLoader,
-    purpose: TransformerModel.Purpose, norm: Normalization, embedding: BaseTensor, tied: Bool
+    purpose: TransformerModel.Purpose, pooling: ModelInput.Pooling?, norm: Normalization,
+    embedding: BaseTensor, tied: Bool
   ) throws(ModelError) -> (head: Head, task: TransformerModel.Task) {
     let width = norm.width
     switch purpose {
@@ -100,7 +106,7 @@ extension Family {
       return (Head(norm: norm, output: output), .languageModel)
     case .classify:
       let output = try loader.head("score", try configuration.labels(), width, bias: false)
-      return (Head(norm: norm, output: output), .classifier(.last))
+      return (Head(norm: norm, output: output), .classifier(pooling ?? .last))
     case .imageClassify:
       throw .setting(name: "task", reason: "this model reads text")
     }

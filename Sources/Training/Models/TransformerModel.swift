@@ -107,7 +107,7 @@ public final class TransformerModel {
   /// The logits of the rows that count, `rows × outputs`.
   public func logits(_ input: ModelInput) -> [Float] {
     let input = extended(input)
-    return step(input) { stream, _, _ in head.logits(stream, context) }
+    return step(input) { stream, _, _ in head.logits(stream, pooled: input.pooled, context) }
   }
 
   /// The sum of the losses of the rows that count. With a `factor`, the gradients of `factor` times that
@@ -116,14 +116,16 @@ public final class TransformerModel {
     let input = extended(input)
     guard factor != 0 else {
       return step(input) { stream, _, _ in
-        head.loss(stream, targets: input.targets, factor: 0, streamGradient: nil, context)
+        head.loss(
+          stream, pooled: input.pooled, targets: input.targets, factor: 0, streamGradient: nil,
+          context)
       }
     }
     return step(input, lowest: lowestTrained) { stream, inputs, kept in
       let lowest = lowestTrained
       let gradient = context.matrix(stream.rows, stream.columns)
       let loss = head.loss(
-        stream, targets: input.targets, factor: factor,
+        stream, pooled: input.pooled, targets: input.targets, factor: factor,
         streamGradient: lowest < blocks.count ? gradient : nil, context)
       backward(gradient, rows: rowsAfterBlocks(input), from: lowest, inputs: inputs, kept: kept)
       return loss

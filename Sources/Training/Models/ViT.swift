@@ -8,7 +8,7 @@ enum ViT: Family {
 
   static func load(
     _ configuration: ModelConfiguration, from loader: WeightLoader,
-    purpose: TransformerModel.Purpose, context: LayerContext
+    purpose: TransformerModel.Purpose, pooling: ModelInput.Pooling?, context: LayerContext
   ) throws(ModelError) -> TransformerModel {
     guard purpose == .imageClassify else {
       throw .setting(name: "task", reason: "ViT can be trained to classify images")

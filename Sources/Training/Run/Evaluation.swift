@@ -17,7 +17,7 @@ extension Evaluation {
     while let batch = try batches.next() {
       guard batch.lossCount > 0 else { continue }
       let input = try model.input(batch)
-      count += input.rows.count
+      count += input.targetCount
       guard model.task != .languageModel, case .classes(let classes) = input.targets else {
         sum += model.loss(input)
         continue

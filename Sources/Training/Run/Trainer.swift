@@ -60,7 +60,7 @@ public final class Trainer {
     let batches = try source.next(request.accumulation)
     guard !batches.isEmpty else { throw ModelError.noTargets }
     let inputs = try batches.map(model.input)
-    let count = inputs.reduce(0) { $0 + $1.rows.count }
+    let count = inputs.reduce(0) { $0 + $1.targetCount }
 
     parameters.clearGradients()
     var sum = 0.0

@@ -36,7 +36,8 @@ extension TrainingRequest {
     for _ in 0..<batchesToRead {
       guard let batch = try batches.next() else { break }
       largest.tokens = max(largest.tokens, batch.tokenCount)
-      largest.targets = max(largest.targets, batch.lossCount)
+      let targets = pooling == .mean ? batch.tokenCount : batch.lossCount
+      largest.targets = max(largest.targets, targets)
     }
     return largest
   }

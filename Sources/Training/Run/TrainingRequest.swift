@@ -23,6 +23,8 @@ public struct TrainingRequest: Sendable {
   public var evaluationSplit = 0.0
   /// Nil: what `config.json` says.
   public var purpose: TransformerModel.Purpose?
+  /// What a classifier of texts looks at; nil: what the family's classifiers do.
+  public var pooling: ModelInput.Pooling?
 
   /// A name of the command line, additions after a plus.
   public var method = "lora"

@@ -56,7 +56,8 @@ public final class TrainingRun {
         pool: ThreadPool(count: request.threads), precision: request.precision)
       let (base, labels) = try request.openBase()
       let model = try TransformerModel.load(
-        base, purpose: request.purpose, quantization: request.quantization, context: context,
+        base, purpose: request.purpose, pooling: request.pooling,
+        quantization: request.quantization, context: context,
         seed: request.seed)
       model.recomputesBlocks = request.recomputesBlocks
       data = try TrainingData(
@@ -280,6 +281,7 @@ extension TrainingRequest {
       "sequence-length": sequenceLength.map { String($0) } ?? "default",
       "pack": String(packs), "shuffle": String(shuffles),
       "eval-split": String(evaluationSplit),
+      "pooling": pooling?.rawValue ?? "default",
       "relora-every": restartInterval.map { String($0) } ?? "none",
       "quantize": quantization?.kind.rawValue ?? "none",
     ]

@@ -111,6 +111,7 @@ struct TrainCommand: ParsableCommand {
     if let path = options.evaluationData { request.evaluationData = path }
     if let share = options.evaluationSplit { request.evaluationSplit = share }
     if let task = options.task { request.purpose = task }
+    if let pooling = options.pooling { request.pooling = pooling }
     if let name = method.method { request.method = name }
     if let rank = method.rank { request.rank = rank }
     if let alpha = method.alpha { request.alpha = alpha }

@@ -127,6 +127,14 @@ struct RunOptions: ParsableArguments {
   var task: TransformerModel.Purpose?
 
   @Option(
+    name: .long,
+    help: """
+      What a classifier of texts looks at: the first or last token, or the mean of all, a sentence \
+      embedding. By default what the family's classifiers do.
+      """)
+  var pooling: ModelInput.Pooling?
+
+  @Option(
     name: .customLong("sequence-length"),
     help: ArgumentHelp("Longest text in tokens (default: 512).", valueName: "N"))
   var sequenceLength: Int?
@@ -195,3 +203,4 @@ enum ComputePrecision: String, ExpressibleByArgument, CaseIterable {
 extension LearningRateSchedule.Course: ExpressibleByArgument {}
 extension TrainingRequest.OptimizerChoice: ExpressibleByArgument {}
 extension TransformerModel.Purpose: ExpressibleByArgument {}
+extension ModelInput.Pooling: ExpressibleByArgument {}

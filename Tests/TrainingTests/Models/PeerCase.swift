@@ -61,13 +61,14 @@ struct PeerCase: CustomTestStringConvertible, Sendable {
   ///
   /// - Parameter folder: another form of the model.
   func plainModel(
-    in folder: String? = nil, quantization: QuantizationScheme? = nil, threads: Int = 2,
-    precision: MatrixPrecision = .f32
+    in folder: String? = nil, pooling: ModelInput.Pooling? = nil,
+    quantization: QuantizationScheme? = nil, threads: Int = 2, precision: MatrixPrecision = .f32
   ) throws -> TransformerModel {
     let context = LayerContext(
       pool: ThreadPool(count: threads), precision: precision, memory: 1 << 20)
     return try TransformerModel.load(
-      try BaseModel(path: folder ?? base), quantization: quantization, context: context)
+      try BaseModel(path: folder ?? base), pooling: pooling, quantization: quantization,
+      context: context)
   }
 
   func model(
