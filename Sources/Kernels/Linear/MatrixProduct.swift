@@ -105,4 +105,17 @@ public struct PooledProducts: MatrixProducts {
     pool.multiply(
       a, b, scale: scale, start: accumulate ? .result : .zero, precision: precision, into: c)
   }
+
+  /// Numbers that are worth a job of their own.
+  private static let least = 1 << 14
+  /// Columns under which the rows of a part are too short for a pass of their own.
+  private static let leastColumns = 512
+
+  public func splitRows(_ rows: Int, columns: Int, _ body: (Range<Int>) -> Void) {
+    pool.split(rows, least: max(1, Self.least / max(columns, 1)), body)
+  }
+
+  public func splitColumns(_ columns: Int, rows: Int, _ body: (Range<Int>) -> Void) {
+    pool.split(columns, least: max(Self.leastColumns, Self.least / max(rows, 1)), body)
+  }
 }

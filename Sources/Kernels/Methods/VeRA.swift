@@ -208,8 +208,10 @@ struct VeRALayer<Scalar: TrainingScalar>: AdapterLayer {
     _ hidden: MatrixView<Scalar>, pass: LayerPass<Scalar>
   ) -> MatrixView<Scalar> {
     let result = pass.workspace.matrix(rows: hidden.rows, columns: rank)
-    result.copy(hidden)
-    for token in 0..<hidden.rows { Scalar.multiply(result[token], by: d(pass.parameters)) }
+    pass.products.splitRows(hidden.rows, columns: rank) { tokens in
+      result.rows(tokens).copy(hidden.rows(tokens))
+      for token in tokens { Scalar.multiply(result[token], by: d(pass.parameters)) }
+    }
     return result
   }
 
@@ -220,8 +222,10 @@ struct VeRALayer<Scalar: TrainingScalar>: AdapterLayer {
       pass.products.multiply(input, a.transposed, into: hidden)
       pass.products.multiply(weighted(hidden, pass: pass), b.transposed, into: product)
     }
-    for token in 0..<output.rows {
-      Scalar.add(b(pass.parameters), times: product[token], to: output[token])
+    pass.products.splitRows(output.rows, columns: outFeatures) { tokens in
+      for token in tokens {
+        Scalar.add(b(pass.parameters), times: product[token], to: output[token])
+      }
     }
   }
 
@@ -240,15 +244,20 @@ struct VeRALayer<Scalar: TrainingScalar>: AdapterLayer {
         self.b(gradients)[row] += Scalar.dot(rows[row], b[row])
       }
       let scaled = pass.workspace.matrix(rows: tokens, columns: outFeatures)
-      scaled.copy(outputGradient)
-      for token in 0..<tokens { Scalar.multiply(scaled[token], by: self.b(pass.parameters)) }
+      pass.products.splitRows(tokens, columns: outFeatures) { range in
+        scaled.rows(range).copy(outputGradient.rows(range))
+        for token in range { Scalar.multiply(scaled[token], by: self.b(pass.parameters)) }
+      }
       let inner = pass.workspace.matrix(rows: tokens, columns: rank)
       pass.products.multiply(scaled, b, into: inner)
-      for token in 0..<tokens {
-        Scalar.add(inner[token], times: hidden[token], to: d(gradients))
-        Scalar.multiply(inner[token], by: d(pass.parameters))
+      pass.products.splitColumns(rank, rows: tokens) { columns in
+        for token in 0..<tokens {
+          let h = inner[token].part(columns)
+          Scalar.add(h, times: hidden[token].part(columns), to: d(gradients).part(columns))
+          Scalar.multiply(h, by: d(pass.parameters).part(columns))
+          _ = hidden[token].part(columns).update(fromContentsOf: h)
+        }
       }
-      hidden.copy(inner)
     }
   }
 

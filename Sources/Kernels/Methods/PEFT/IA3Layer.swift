@@ -39,9 +39,11 @@ private struct OutputScaling<Scalar: TrainingScalar>: AdapterLayer {
 
   func forward(_ input: MatrixView<Scalar>, output: MatrixView<Scalar>, pass: LayerPass<Scalar>) {
     let kept = pass.kept(rows: output.rows, columns: outFeatures)
-    for token in 0..<output.rows {
-      _ = kept[token].update(fromContentsOf: output[token])
-      Scalar.multiply(output[token], by: pass.parameters.values)
+    pass.products.splitRows(output.rows, columns: outFeatures) { tokens in
+      for token in tokens {
+        _ = kept[token].update(fromContentsOf: output[token])
+        Scalar.multiply(output[token], by: pass.parameters.values)
+      }
     }
   }
 
@@ -51,10 +53,12 @@ private struct OutputScaling<Scalar: TrainingScalar>: AdapterLayer {
     gradients: ParameterView<Scalar>, pass: LayerPass<Scalar>
   ) {
     let kept = pass.kept(rows: outputGradient.rows, columns: outFeatures)
-    for token in 0..<outputGradient.rows {
-      let g = outputGradient[token]
-      Scalar.add(g, times: kept[token], to: gradients.values)
-      Scalar.multiply(g, by: pass.parameters.values)
+    pass.products.splitColumns(outFeatures, rows: outputGradient.rows) { columns in
+      for token in 0..<outputGradient.rows {
+        let g = outputGradient[token].part(columns)
+        Scalar.add(g, times: kept[token].part(columns), to: gradients.values.part(columns))
+        Scalar.multiply(g, by: pass.parameters.values.part(columns))
+      }
     }
   }
 
@@ -73,9 +77,9 @@ private struct InputScaling<Scalar: TrainingScalar>: AdapterLayer {
   func transformInput(
     _ input: MatrixView<Scalar>, into transformed: MatrixView<Scalar>, pass: LayerPass<Scalar>
   ) {
-    transformed.copy(input)
-    for token in 0..<input.rows {
-      Scalar.multiply(transformed[token], by: pass.parameters.values)
+    pass.products.splitRows(input.rows, columns: inFeatures) { tokens in
+      transformed.rows(tokens).copy(input.rows(tokens))
+      for token in tokens { Scalar.multiply(transformed[token], by: pass.parameters.values) }
     }
   }
 
@@ -91,10 +95,12 @@ private struct InputScaling<Scalar: TrainingScalar>: AdapterLayer {
     to inputGradient: MatrixView<Scalar>, outputGradient: MatrixView<Scalar>,
     input: MatrixView<Scalar>, gradients: ParameterView<Scalar>, pass: LayerPass<Scalar>
   ) {
-    for token in 0..<inputGradient.rows {
-      let d = inputGradient[token]
-      Scalar.add(d, times: input[token], to: gradients.values)
-      Scalar.multiply(d, by: pass.parameters.values)
+    pass.products.splitColumns(inFeatures, rows: inputGradient.rows) { columns in
+      for token in 0..<inputGradient.rows {
+        let d = inputGradient[token].part(columns)
+        Scalar.add(d, times: input[token].part(columns), to: gradients.values.part(columns))
+        Scalar.multiply(d, by: pass.parameters.values.part(columns))
+      }
     }
   }
 }

@@ -80,18 +80,25 @@ struct MagnitudeBranch<Scalar: TrainingScalar>: Sendable {
     pass.products.multiply(input, factors.a.transposed, into: hidden)
     pass.products.multiply(hidden, factors.b.transposed, scale: scale, into: product)
     let base = pass.workspace.matrix(
-      rows: pass.inputIsDropped ? tokens : 1, columns: outFeatures)
+      rows: pass.inputIsDropped ? tokens : 0, columns: outFeatures)
     if pass.inputIsDropped { pass.base.multiply(input, into: base) }
-    for token in 0..<tokens {
-      let (y, vx) = (output[token], product[token])
-      let wx = base[pass.inputIsDropped ? token : 0]
-      if !pass.inputIsDropped {
-        _ = wx.update(fromContentsOf: y)
-        if let bias = pass.base.bias { Scalar.add(bias, times: -1, to: wx) }
+    let bias = pass.base.bias
+    pass.products.splitRows(tokens, columns: outFeatures) { range in
+      withUnsafeTemporaryAllocation(of: Scalar.self, capacity: outFeatures) { room in
+        for token in range {
+          let (y, vx) = (output[token], product[token])
+          var wx = room
+          if pass.inputIsDropped {
+            wx = base[token]
+          } else {
+            _ = wx.update(fromContentsOf: y)
+            if let bias { Scalar.add(bias, times: -1, to: wx) }
+          }
+          Scalar.add(derived.excess, times: wx, to: y)
+          Scalar.add(derived.ratios, times: vx, to: y)
+          Scalar.add(wx, times: 1, to: vx)
+        }
       }
-      Scalar.add(derived.excess, times: wx, to: y)
-      Scalar.add(derived.ratios, times: vx, to: y)
-      Scalar.add(wx, times: 1, to: vx)
     }
   }
 
@@ -114,9 +121,12 @@ struct MagnitudeBranch<Scalar: TrainingScalar>: Sendable {
       scaled = pass.workspace.matrix(rows: tokens, columns: outFeatures)
       scaled.copy(outputGradient)
     }
-    for token in 0..<tokens {
-      Scalar.add(scaled[token], times: product[token], to: inner)
-      Scalar.multiply(scaled[token], by: derived.ratios)
+    pass.products.splitColumns(outFeatures, rows: tokens) { columns in
+      for token in 0..<tokens {
+        let g = scaled[token].part(columns)
+        Scalar.add(g, times: product[token].part(columns), to: inner.part(columns))
+        Scalar.multiply(g, by: derived.ratios.part(columns))
+      }
     }
     pass.products.add(scaled.transposed, hidden, scale: scale, to: gradients.b)
     pass.products.multiply(scaled, factors.b, scale: scale, into: hidden)

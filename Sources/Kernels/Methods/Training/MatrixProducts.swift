@@ -1,4 +1,4 @@
-/// Matrix products for training. The trainer supplies a fast one for `Float`.
+/// Matrix products for training, and the threads they run on. The trainer supplies a fast one for `Float`.
 public protocol MatrixProducts<Scalar>: Sendable {
   associatedtype Scalar: TrainingScalar
 
@@ -7,9 +7,22 @@ public protocol MatrixProducts<Scalar>: Sendable {
   func multiply(
     _ a: MatrixView<Scalar>, _ b: MatrixView<Scalar>, scale: Scalar, accumulate: Bool,
     into c: MatrixView<Scalar>)
+
+  /// Calls `body` with ranges that make up the rows of a matrix, perhaps on several threads.
+  func splitRows(_ rows: Int, columns: Int, _ body: (Range<Int>) -> Void)
+  /// Calls `body` with ranges that make up the columns of a matrix, perhaps on several threads.
+  func splitColumns(_ columns: Int, rows: Int, _ body: (Range<Int>) -> Void)
 }
 
 extension MatrixProducts {
+  public func splitRows(_ rows: Int, columns: Int, _ body: (Range<Int>) -> Void) {
+    if rows > 0 { body(0..<rows) }
+  }
+
+  public func splitColumns(_ columns: Int, rows: Int, _ body: (Range<Int>) -> Void) {
+    if columns > 0 { body(0..<columns) }
+  }
+
   /// `c = scale · a·b`.
   public func multiply(
     _ a: MatrixView<Scalar>, _ b: MatrixView<Scalar>, scale: Scalar = 1,

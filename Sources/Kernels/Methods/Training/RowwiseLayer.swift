@@ -79,22 +79,22 @@ struct RowwiseLayer<Scalar: TrainingScalar>: AdapterLayer {
 
   func forward(_ input: MatrixView<Scalar>, output: MatrixView<Scalar>, pass: LayerPass<Scalar>) {
     let vectors = vectors(pass.parameters)
-    if let b = vectors.b {
-      withCompressor(vectors) { a in
-        for token in 0..<output.rows {
-          let x = input[token]
-          let sum = a.map { Scalar.dot(x, $0) } ?? Scalar.sum(x)
-          pass.kept[token] = sum
-          Scalar.add(b, times: sum, to: output[token])
+    withCompressor(vectors) { a in
+      pass.products.splitRows(output.rows, columns: inFeatures + outFeatures) { tokens in
+        for token in tokens {
+          let y = output[token]
+          if let b = vectors.b {
+            let x = input[token]
+            let sum = a.map { Scalar.dot(x, $0) } ?? Scalar.sum(x)
+            pass.kept[token] = sum
+            Scalar.add(b, times: sum, to: y)
+          }
+          if let bias = vectors.bias { Scalar.add(bias, times: 1, to: y) }
+          if let scale = vectors.scale {
+            _ = keptOutput(pass, tokens: output.rows)[token].update(fromContentsOf: y)
+            Scalar.multiply(y, by: scale)
+          }
         }
-      }
-    }
-    for token in 0..<output.rows {
-      let y = output[token]
-      if let bias = vectors.bias { Scalar.add(bias, times: 1, to: y) }
-      if let scale = vectors.scale {
-        _ = keptOutput(pass, tokens: output.rows)[token].update(fromContentsOf: y)
-        Scalar.multiply(y, by: scale)
       }
     }
   }
@@ -107,18 +107,28 @@ struct RowwiseLayer<Scalar: TrainingScalar>: AdapterLayer {
     let vectors = vectors(pass.parameters)
     let sums = self.vectors(gradients)
     let tokens = outputGradient.rows
-    for token in 0..<tokens {
-      let g = outputGradient[token]
-      if let scale = vectors.scale, let sum = sums.scale {
-        Scalar.add(g, times: keptOutput(pass, tokens: tokens)[token], to: sum)
-        Scalar.multiply(g, by: scale)
+    // Columns are independent; along them, token after token.
+    pass.products.splitColumns(outFeatures, rows: tokens) { columns in
+      for token in 0..<tokens {
+        let g = outputGradient[token].part(columns)
+        if let scale = vectors.scale, let sum = sums.scale {
+          let y = keptOutput(pass, tokens: tokens)[token]
+          Scalar.add(g, times: y.part(columns), to: sum.part(columns))
+          Scalar.multiply(g, by: scale.part(columns))
+        }
+        if let sum = sums.bias { Scalar.add(g, times: 1, to: sum.part(columns)) }
+        if let sum = sums.b { Scalar.add(g, times: pass.kept[token], to: sum.part(columns)) }
       }
-      if let sum = sums.bias { Scalar.add(g, times: 1, to: sum) }
-      if let b = vectors.b, let sum = sums.b {
-        Scalar.add(g, times: pass.kept[token], to: sum)
-        let weighted = Scalar.dot(g, b)
-        pass.kept[tokens + token] = weighted
-        if let sum = sums.a { Scalar.add(input[token], times: weighted, to: sum) }
+    }
+    guard let b = vectors.b else { return }
+    pass.products.splitRows(tokens, columns: outFeatures) { range in
+      for token in range { pass.kept[tokens + token] = Scalar.dot(outputGradient[token], b) }
+    }
+    guard let sum = sums.a else { return }
+    pass.products.splitColumns(inFeatures, rows: tokens) { columns in
+      for token in 0..<tokens {
+        let x = input[token].part(columns)
+        Scalar.add(x, times: pass.kept[tokens + token], to: sum.part(columns))
       }
     }
   }
@@ -131,12 +141,14 @@ struct RowwiseLayer<Scalar: TrainingScalar>: AdapterLayer {
     guard compression != nil else { return }
     let tokens = inputGradient.rows
     withCompressor(vectors(pass.parameters)) { a in
-      for token in 0..<tokens {
-        let weighted = pass.kept[tokens + token]
-        if let a {
-          Scalar.add(a, times: weighted, to: inputGradient[token])
-        } else {
-          Scalar.add(weighted, to: inputGradient[token])
+      pass.products.splitRows(tokens, columns: inFeatures) { range in
+        for token in range {
+          let weighted = pass.kept[tokens + token]
+          if let a {
+            Scalar.add(a, times: weighted, to: inputGradient[token])
+          } else {
+            Scalar.add(weighted, to: inputGradient[token])
+          }
         }
       }
     }

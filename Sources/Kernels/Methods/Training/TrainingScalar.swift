@@ -50,6 +50,11 @@ public protocol TrainingScalar: BinaryFloatingPoint, SIMDScalar, Codable, Sendab
 /// A row of a matrix, or a vector.
 public typealias Row<Scalar> = UnsafeMutableBufferPointer<Scalar>
 
+extension UnsafeMutableBufferPointer {
+  /// The elements of `columns`.
+  func part(_ columns: Range<Int>) -> Self { Self(rebasing: self[columns]) }
+}
+
 extension TrainingScalar {
   @inlinable
   public static func sum(_ x: Row<Self>) -> Self {
