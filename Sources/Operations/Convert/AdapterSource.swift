@@ -9,6 +9,16 @@ enum AdapterSource {
   case mlx(SafetensorsFile, config: JSONObject, configPath: String)
   case oneLoRAListing(SafetensorsFile, modules: [(path: String, b: TensorInfo)])
 
+  /// The file or the folder, for messages.
+  var path: String {
+    switch self {
+    case .peft(let file): file.path
+    case .kohya(let file), .diffusers(let file), .mlx(let file, _, _),
+      .oneLoRAListing(let file, _):
+      file.path
+    }
+  }
+
   /// Finds out what is at `path`: by its configuration, else by its tensors' names.
   init(path: String) throws {
     let isFolder = FileSystem.isFolder(path)
@@ -38,6 +48,9 @@ enum AdapterSource {
     if names.contains(where: { Diffusers.parse($0) != nil }) { return .diffusers(file) }
     if let modules = OneLoRAListing.modules(file) {
       return .oneLoRAListing(file, modules: modules)
+    }
+    if let name = names.first(where: { $0.hasPrefix("base_model.model.") }) {
+      throw ConversionError.noConfiguration(path: file.path, tensor: name)
     }
     if let name = names.first(where: { $0.hasSuffix(".lora_a") }) {
       throw ConversionError.unexpectedTensor(
