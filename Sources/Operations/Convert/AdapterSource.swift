@@ -19,6 +19,17 @@ enum AdapterSource {
     }
   }
 
+  /// The names of a file that is no PEFT adapter.
+  var scheme: NamingScheme? {
+    switch self {
+    case .peft: nil
+    case .kohya: .kohya
+    case .diffusers: .diffusers
+    case .mlx: .mlx
+    case .oneLoRAListing: .oneLoRAListing
+    }
+  }
+
   /// Finds out what is at `path`: by its configuration, else by its tensors' names.
   init(path: String) throws {
     let isFolder = FileSystem.isFolder(path)

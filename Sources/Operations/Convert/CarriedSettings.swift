@@ -18,10 +18,19 @@ enum CarriedSettings {
   }
 
   /// Metadata of a file that has `metadata` and goes with `settings`.
+  ///
+  /// - Parameter modules: the paths of all modules: as targets they say nothing new.
   static func adding(
-    _ settings: JSONObject, to metadata: [String: String]
+    _ settings: JSONObject, modules: [String], to metadata: [String: String]
   ) -> [String: String] {
-    let kept = of(settings.entries)
+    var kept = of(settings.entries)
+    if kept["lora_dropout"]?.double == 0 { kept["lora_dropout"] = nil }
+    if kept["fan_in_fan_out"] == false { kept["fan_in_fan_out"] = nil }
+    if let targets = kept["target_modules"]?.array?.compactMap(\.string),
+      Set(targets) == Set(modules)
+    {
+      kept["target_modules"] = nil
+    }
     guard !kept.isEmpty else { return metadata }
     var result = metadata
     result[metadataKey] = JSONValue.object(kept).serialized(style: .pythonLine)

@@ -45,7 +45,7 @@ enum Kohya {
     init(path: String, prefix: String) { (self.path, self.prefix) = (path, prefix) }
 
     mutating func stem(of module: String) throws -> String {
-      let stem = prefix + "_" + KohyaNames.underscored(module)
+      let stem = prefix + "_" + KohyaNames.name(of: module)
       if let other = owners.updateValue(module, forKey: stem) {
         throw ConversionError.noEquivalent(
           path: path, module: module, target: target,
@@ -80,7 +80,8 @@ enum Kohya {
           ).renamed(stem + ".dora_scale"))
       }
     }
-    var metadata = CarriedSettings.adding(adapter.settings, to: adapter.metadata)
+    var metadata = CarriedSettings.adding(
+      adapter.settings, modules: adapter.modules.map(\.path), to: adapter.metadata)
     metadata["format"] = nil
     if metadata["ss_network_module"] == nil { metadata["ss_network_module"] = "networks.lora" }
     return AdapterDraft(

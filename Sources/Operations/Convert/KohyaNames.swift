@@ -30,6 +30,18 @@ struct KohyaNames {
     return (whole[name] ?? ends[name] ?? []).sorted()
   }
 
+  /// What checkpoints of a whole pipeline put before a model's names, and sd-scripts leaves out.
+  private static let pipelinePrefixes = [
+    "model.diffusion_model.", "cond_stage_model.transformer.",
+    "conditioner.embedders.0.transformer.",
+  ]
+
+  /// How sd-scripts names the module at `path`.
+  static func name(of path: String) -> String {
+    let prefix = pipelinePrefixes.first { path.hasPrefix($0) } ?? ""
+    return underscored(path.dropFirst(prefix.count))
+  }
+
   static func underscored(_ path: some StringProtocol) -> String {
     String(path.map { $0 == "." ? "_" : $0 })
   }

@@ -10,16 +10,16 @@ extension LowRankAdapter {
   ]
 
   /// Settings of a PEFT adapter that say where it belongs and what its whole tensors are.
-  private static let carried: Set<String> = [
+  static let carried: Set<String> = [
     "task_type", "base_model_name_or_path", "revision", "bias", "modules_to_save",
     "trainable_token_indices", "target_parameters", "layer_replication", "ensure_weight_tying",
-    "auto_mapping", "lora_dropout",
+    "auto_mapping", "lora_dropout", "exclude_modules",
   ]
 
   /// What LoRA's own configuration says of ranks and targets.
   private static let ownSettings: Set<String> = [
     "r", "lora_alpha", "rank_pattern", "alpha_pattern", "target_modules", "layers_to_transform",
-    "layers_pattern", "exclude_modules",
+    "layers_pattern",
   ]
 
   /// The LoRA that does what the adapter `file` does.

@@ -67,7 +67,8 @@ enum LyCORIS {
       tensors.append(Kohya.alpha(stem + ".alpha", alpha))
     }
     var metadata = CarriedSettings.adding(
-      file.config.json, to: file.container?.other ?? file.weights.header.metadata ?? [:])
+      file.config.json, modules: contents.modules.map(\.path),
+      to: file.container?.other ?? file.weights.header.metadata ?? [:])
     metadata["format"] = nil
     if metadata["ss_network_module"] == nil { metadata["ss_network_module"] = "lycoris.kohya" }
     return AdapterDraft(config: nil, tensors: tensors, metadata: metadata, rescaled: rescaled)

@@ -67,7 +67,8 @@ enum MLX {
       "model": adapter.settings["base_model_name_or_path"] ?? .null,
     ]
     let text = JSONValue.object(config).serialized(style: .python(indent: 4))
-    var metadata = CarriedSettings.adding(adapter.settings, to: adapter.metadata)
+    var metadata = CarriedSettings.adding(
+      adapter.settings, modules: adapter.modules.map(\.path), to: adapter.metadata)
     metadata["format"] = "mlx"
     return AdapterDraft(
       config: Array(text.utf8), tensors: tensors, metadata: metadata,

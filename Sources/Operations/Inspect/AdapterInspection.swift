@@ -86,6 +86,7 @@ public struct AdapterInspection: Sendable {
     }
 
     var modules: [Module] = []
+    var condition: String?
     for module in contents.modules {
       do {
         let summary = try module.method.examine(
@@ -95,6 +96,7 @@ public struct AdapterInspection: Sendable {
             module: module.path, method: module.method.descriptor.title, rank: summary.rank,
             scale: summary.scale, parameters: summary.trainableParameters,
             tensors: module.tensorNames))
+        if condition == nil { condition = summary.notMergeable }
       } catch {
         problems.append(.module(module: module.path, tensor: nil, error: error))
       }
@@ -105,7 +107,7 @@ public struct AdapterInspection: Sendable {
     format = file.format
     peftType = file.config.peftType
     methods = contents.usedMethods.map { $0.descriptor.title }
-    notMergeable = contents.usedMethods.compactMap { $0.descriptor.notMergeable }.first
+    notMergeable = contents.usedMethods.compactMap { $0.descriptor.notMergeable }.first ?? condition
     baseName = file.config.json["base_model_name_or_path"]?.string
     self.modules = modules
     replacements =

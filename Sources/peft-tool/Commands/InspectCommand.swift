@@ -30,7 +30,19 @@ struct InspectCommand: ParsableCommand {
 
   func run() throws {
     let isSound: Bool
-    if base != nil || consumer != nil || Verification.isAdapter(path) {
+    if let consumer, let scheme = ConsumerAdvice.foreignScheme(path: path) {
+      let advice = ConsumerRendering(
+        path: path, base: base, consumer: consumer,
+        advice: try ConsumerAdvice.all(path: path, for: consumer))
+      if output.json {
+        Terminal.putJSON([
+          "kind": "adapter", "format": .string(scheme.rawValue), "advice": advice.json,
+        ])
+      } else if !output.quiet {
+        for line in ["\(path): adapter, as \(scheme.form)"] + advice.lines { Terminal.put(line) }
+      }
+      isSound = true
+    } else if base != nil || consumer != nil || Verification.isAdapter(path) {
       let inspection = try AdapterInspection(path: path, base: base)
       let rendering = AdapterRendering(inspection: inspection, listsTensors: tensors)
       let advice = try consumer.map {

@@ -33,7 +33,9 @@ struct ConsumerRendering {
     case .convert(let target, let needsBase):
       "peft-tool convert \(path) OUT --to \(target.rawValue)"
         + (needsBase ? " --base \(base ?? "BASE")" : "")
-    case .uniform: "peft-tool convert \(path) OUT --to lora --uniform"
+    case .uniform(let needsBase):
+      "peft-tool convert \(path) OUT --to lora --uniform"
+        + (needsBase ? " --base \(base ?? "BASE")" : "")
     case .merge: "peft-tool merge \(base ?? "BASE") \(path) OUT"
     case .option(let option): "\(consumer.rawValue) serve … \(option)"
     case .none: nil
@@ -59,6 +61,16 @@ extension ConsumerAdvice.Cause {
     case .rank(let rank, let limit): "rank \(rank), above its limit of \(limit)"
     case .overlappingPatterns(let modules):
       "the order of patterns that overlap at \(Failure.list(modules))"
+    case .foreign(let scheme): "names of \(scheme.form), and reads its own"
+    case .condition(let reason): "its condition: \(reason)"
+    case .changedBase(let start):
+      "the start (init_lora_weights \(start)), which has changed the base: on another base the factors "
+        + "are not the change"
+    case .replication: "layers that the base does not have (layer_replication)"
+    case .convolutions(let modules): "factors of convolutions: \(Failure.list(modules))"
+    case .copies(let names):
+      "copies of embeddings, which differ from the base's where the vocabulary was resized: "
+        + Failure.list(names)
     case .newSettings(let names):
       "settings unknown to older versions: \(Failure.list(names))"
     }

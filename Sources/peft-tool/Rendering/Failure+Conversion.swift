@@ -62,7 +62,7 @@ extension Failure {
 
 extension NamingScheme {
   /// The scheme with an example of a name.
-  fileprivate var form: String {
+  var form: String {
     switch self {
     case .kohya: "kohya (lora_unet_….lora_down.weight)"
     case .diffusers: "diffusers (unet.….lora_A.weight)"
