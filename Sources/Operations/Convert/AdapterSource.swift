@@ -19,6 +19,16 @@ enum AdapterSource {
     }
   }
 
+  /// The weights.
+  var weights: SafetensorsFile {
+    switch self {
+    case .peft(let file): file.weights
+    case .kohya(let file), .diffusers(let file), .mlx(let file, _, _),
+      .oneLoRAListing(let file, _):
+      file
+    }
+  }
+
   /// The names of a file that is no PEFT adapter.
   var scheme: NamingScheme? {
     switch self {
@@ -36,7 +46,8 @@ enum AdapterSource {
     let folder = isFolder ? path : FileSystem.parent(of: path)
     let weights = isFolder ? FileSystem.join(path, MLX.weightsName) : path
     let configPath = FileSystem.join(folder, AdapterFile.configName)
-    if FileSystem.name(of: weights) == MLX.weightsName, FileSystem.isRegularFile(weights),
+    // Checkpoints of mlx-lm stand beside the last one: `0000100_adapters.safetensors`.
+    if FileSystem.name(of: weights).hasSuffix(MLX.weightsName), FileSystem.isRegularFile(weights),
       FileSystem.isRegularFile(configPath),
       case .object(let config)? = try? JSONValue.parse(
         InputFile(path: configPath).readAll(), allowsNonFinite: true),

@@ -55,9 +55,14 @@ enum Kohya {
     }
   }
 
-  /// One number in f32, or in f64 where f32 does not hold it.
-  static func alpha(_ name: String, _ value: Double) -> DraftTensor {
-    if Double(Float(value)) == value { return DraftTensor(name, shape: [], [Float(value)]) }
+  /// One number in the type of its module's factors, as sd-scripts writes it; in f32 or f64 where that
+  /// type does not hold it.
+  static func alpha(_ name: String, _ value: Double, like dtype: DType? = nil) -> DraftTensor {
+    let single = Float(value)
+    for element in [dtype.flatMap { ElementType($0) }, .f32].compactMap({ $0 })
+    where Double(single) == value && element.widened(element.rounded([single])) == [single] {
+      return DraftTensor(name, dtype: element.dtype, shape: []) { element.rounded([single]) }
+    }
     return DraftTensor(name, dtype: .f64, shape: []) {
       withUnsafeBytes(of: value.bitPattern.littleEndian) { Array($0) }
     }
@@ -72,7 +77,7 @@ enum Kohya {
       let stem = try stems.stem(of: module.path)
       tensors.append(a.renamed(stem + ".lora_down.weight"))
       tensors.append(b.renamed(stem + ".lora_up.weight"))
-      tensors.append(alpha(stem + ".alpha", adapter.plainAlpha(module)))
+      tensors.append(alpha(stem + ".alpha", adapter.plainAlpha(module), like: a.dtype))
       if let magnitude = module.tensors["lora_magnitude_vector"] {
         tensors.append(
           magnitude.reshaped(

@@ -64,7 +64,9 @@ enum LyCORIS {
         tensors.append(tensor.renamed("\(stem).\(leaf)"))
       }
       let alpha = isFull ? rank : LowRankAdapter.alpha(scale: scale, rank: summary.rank ?? 1)
-      tensors.append(Kohya.alpha(stem + ".alpha", alpha))
+      tensors.append(
+        Kohya.alpha(
+          stem + ".alpha", alpha, like: module.tensors.min { $0.key < $1.key }?.value.dtype))
     }
     var metadata = CarriedSettings.adding(
       file.config.json, modules: contents.modules.map(\.path),

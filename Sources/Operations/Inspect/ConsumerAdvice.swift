@@ -96,11 +96,6 @@ extension ConsumerAdvice {
     }
   }
 
-  /// How the names at `path` are formed, where it is an adapter of another format than PEFT's.
-  public static func foreignScheme(path: String) -> NamingScheme? {
-    (try? AdapterSource(path: path))?.scheme
-  }
-
   private static func foreign(
     _ source: AdapterSource, for consumer: Consumer
   ) -> [ConsumerAdvice] {

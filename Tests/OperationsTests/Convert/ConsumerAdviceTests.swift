@@ -186,13 +186,13 @@ import Testing
       _ = try AdapterConversion(
         input: Fixture.path("llama/lora"), output: path, target: target
       ).run()
-      #expect(ConsumerAdvice.foreignScheme(path: path)?.rawValue == target.rawValue)
+      #expect(ForeignInspection(path: path)?.scheme.rawValue == target.rawValue)
       #expect(
         try ConsumerAdvice.all(path: path, for: .vllm).map(\.remedy)
           == [.convert(.lora, needsBase: needsBase)])
     }
     #expect(try ConsumerAdvice.all(path: scratch.file("mlx"), for: .mlx) == [])
-    #expect(ConsumerAdvice.foreignScheme(path: Fixture.path("llama/lora")) == nil)
+    #expect(ForeignInspection(path: Fixture.path("llama/lora"))?.scheme == nil)
   }
 
   /// Ranks that differ from module to module would need patterns, which servers do not read.

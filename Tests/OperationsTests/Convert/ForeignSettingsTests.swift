@@ -135,6 +135,8 @@ import Testing
       try tensor.bytes().withUnsafeBytes { $0.loadUnaligned(as: UInt64.self) }
         == (6 * 3.0.squareRoot()).bitPattern.littleEndian)
     #expect(Kohya.alpha("a", 6).dtype == .f32)
+    #expect(Kohya.alpha("a", 6, like: .bf16).dtype == .bf16)
+    #expect(Kohya.alpha("a", 257, like: .bf16).dtype == .f32)
   }
 
   /// Tables of embeddings have factors in MLX too; copies of the base's are left out.

@@ -1,0 +1,26 @@
+import Operations
+import Safetensors
+
+/// What `inspect` says of an adapter of another program.
+struct ForeignRendering {
+  let inspection: ForeignInspection
+  let advice: ConsumerRendering?
+
+  var lines: [String] {
+    [
+      "\(inspection.path): adapter, named as \(inspection.scheme.form)",
+      "  tensors       \(Text.grouped(inspection.tensors))",
+      "  parameters    \(Text.grouped(inspection.parameters))",
+    ] + (advice?.lines ?? ["  peft-tool convert \(inspection.path) OUT makes a PEFT adapter of it"])
+  }
+
+  var json: JSONValue {
+    var object: JSONObject = [
+      "kind": "adapter", "format": .string(inspection.scheme.rawValue),
+      "tensors": .int(inspection.tensors), "trainable_parameters": .int(inspection.parameters),
+      "sound": true, "problems": [],
+    ]
+    if let advice { object["advice"] = advice.json }
+    return .object(object)
+  }
+}
