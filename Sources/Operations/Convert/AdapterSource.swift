@@ -53,13 +53,13 @@ enum AdapterSource {
         InputFile(path: configPath).readAll(), allowsNonFinite: true),
       MLX.owns(config)
     {
-      self = .mlx(try SafetensorsFile(path: weights), config: config, configPath: configPath)
+      self = .mlx(try AdapterFile.openWeights(weights), config: config, configPath: configPath)
       return
     }
     do {
       self = .peft(try AdapterFile(path: path))
     } catch AdapterError.notAContainer {
-      self = try Self.foreign(SafetensorsFile(path: path))
+      self = try Self.foreign(AdapterFile.openWeights(path))
     }
   }
 

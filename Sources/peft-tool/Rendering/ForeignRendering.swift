@@ -6,12 +6,18 @@ struct ForeignRendering {
   let inspection: ForeignInspection
   let advice: ConsumerRendering?
 
+  /// Kohya's names are resolved by the base's.
+  private var base: String { inspection.scheme == .kohya ? " --base BASE" : "" }
+
   var lines: [String] {
     [
       "\(inspection.path): adapter, named as \(inspection.scheme.form)",
       "  tensors       \(Text.grouped(inspection.tensors))",
       "  parameters    \(Text.grouped(inspection.parameters))",
-    ] + (advice?.lines ?? ["  peft-tool convert \(inspection.path) OUT makes a PEFT adapter of it"])
+    ]
+      + (advice?.lines ?? [
+        "  peft-tool convert \(inspection.path) OUT\(base) makes a PEFT adapter of it"
+      ])
   }
 
   var json: JSONValue {

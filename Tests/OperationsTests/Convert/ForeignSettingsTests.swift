@@ -1,4 +1,5 @@
 import Adapters
+import Foundation
 import Safetensors
 import Testing
 
@@ -208,5 +209,24 @@ import Testing
     } throws: { error in
       if case ConversionError.otherBase? = error as? ConversionError { true } else { false }
     }
+  }
+
+  /// A damaged file is named.
+  @Test func damagedFile() throws {
+    let scratch = try Scratch()
+    let file = scratch.file("k.safetensors")
+    try writeFile(file, ["lora_unet_q.lora_up.weight": .f32([2, 2], [1, 2, 3, 4])])
+    let bytes = try InputFile(path: file).readAll()
+    try Data(bytes.dropLast(3)).write(to: URL(filePath: file))
+    #expect {
+      try convert(file, scratch.file("out"))
+    } throws: { error in
+      if case CheckpointError.shard(path: file, _)? = error as? CheckpointError {
+        true
+      } else {
+        false
+      }
+    }
+    #expect(scratch.names == ["k.safetensors"])
   }
 }
