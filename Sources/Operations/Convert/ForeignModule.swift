@@ -59,6 +59,11 @@ struct ForeignModule {
           path: file.path, tensor: tensor.name, scheme: scheme,
           reason: "has \(draft.elementCount) magnitudes for \(b.shape[0]) outputs")
       }
+      guard !tensor.name.hasSuffix(".dora_scale") || tensor.shape.first == b.shape[0] else {
+        throw ConversionError.unexpectedTensor(
+          path: file.path, tensor: tensor.name, scheme: scheme,
+          reason: "is \(tensor.shape), a magnitude for every input; LoRA has one for every output")
+      }
       let shape = a.shape.count > 2 ? [1, b.shape[0]] + b.shape.dropFirst(2) : [b.shape[0]]
       drafts[leaf] = draft.reshaped(shape)
     }

@@ -59,6 +59,7 @@ extension LowRankAdapter {
     where Self.carried.contains(entry.key) && !entry.value.isNull && entry.value != false {
       settings[entry.key] = entry.value
     }
+    if replacements.isEmpty { settings["modules_to_save"] = nil }
     if settings["modules_to_save"] == nil {
       let saved = contents.replacements.filter { !$0.wrapped }.map(\.module)
       let bias = file.config.settings["bias"]

@@ -48,6 +48,10 @@ public struct ConsumerAdvice: Sendable, Equatable {
     case replication
     /// Factors of convolutions.
     case convolutions([String])
+    /// Names with the adapter's name or a wrapper's in them, or without PEFT's prefix.
+    case names([String])
+    /// Modules that the configuration says are saved whole, and are not.
+    case savedModules([String])
     /// Copies of embeddings that PEFT stores beside their factors.
     case copies([String])
   }

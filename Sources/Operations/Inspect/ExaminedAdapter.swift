@@ -105,6 +105,26 @@ struct ExaminedAdapter {
     return isChanging && (try? settings.bool("base_is_residual")) != true ? start : nil
   }
 
+  /// Tensors of modules under other names than PEFT's.
+  ///
+  /// - Parameter prefix: what PEFT puts before every path; vLLM and llama.cpp do without.
+  private func otherNames(prefix: String) -> [String] {
+    contents.modules.filter { $0.nesting == 0 && !$0.insideWrapped }.flatMap { module in
+      module.tensors.compactMap { leaf, tensor in
+        let name = "\(module.path).\(leaf)"
+        let isKnown =
+          tensor.name == "base_model.model." + name || (prefix.isEmpty && tensor.name == name)
+        return isKnown ? nil : tensor.name
+      }
+    }.sorted()
+  }
+
+  /// The conversion that writes every tensor under PEFT's names.
+  private var renaming: ConsumerAdvice.Remedy {
+    otherMethod == nil && condition == nil && changingStart == nil
+      ? .convert(.lora, needsBase: false) : .none
+  }
+
   private var isActivated: Bool {
     settings["alora_invocation_tokens"].map { $0 != .null } ?? false
   }
@@ -137,6 +157,8 @@ struct ExaminedAdapter {
         .init(.method(method.descriptor.title), .refused, remedy(for: method)))
       return advice
     }
+    let others = otherNames(prefix: "base_model.model.")
+    if !others.isEmpty { advice.append(.init(.names(others), .ignored, renaming)) }
     if !contents.ambiguousPatterns.isEmpty {
       advice.append(
         .init(
@@ -167,6 +189,10 @@ struct ExaminedAdapter {
     }
     if !wholeTensors.isEmpty {
       advice.append(.init(.wholeTensors(wholeTensors), .refused, .merge))
+    }
+    if case .list(let saved)? = settings["modules_to_save"], !saved.isEmpty, wholeTensors.isEmpty {
+      let names = saved.compactMap { if case .text(let name) = $0 { name } else { nil } }
+      advice.append(.init(.savedModules(names), .refused, .convert(.lora, needsBase: false)))
     }
     if settings["bias"].map({ $0 != .text("none") }) ?? false || leaves.contains("lora_B.bias") {
       advice.append(.init(.biases, .refused, .merge))
@@ -268,6 +294,8 @@ struct ExaminedAdapter {
     if leaves.contains("lora_magnitude_vector") {
       advice.append(.init(.magnitudes, .refused, .merge))
     }
+    let others = otherNames(prefix: "")
+    if !others.isEmpty { advice.append(.init(.names(others), .refused, renaming)) }
     if !copies.isEmpty { advice.append(.init(.copies(copies), .ignored, .merge)) }
     advice += unservable
     if usesParameters { advice.append(.init(.parameters, .refused, .merge)) }

@@ -201,4 +201,46 @@ import Testing
       try advice("llama/mora_2", .llamaCpp)
         == [.init(.method("MoRA"), .refused, .uniform(needsBase: true))])
   }
+
+  /// Names that PEFT would pass over with a warning; the conversion writes them as they should be.
+  @Test(arguments: [
+    ("base_model.model.q.lora_A.default.weight", [Consumer.peft, .vllm, .llamaCpp]),
+    ("base_model.model._orig_mod.q.lora_A.weight", [.peft, .vllm, .llamaCpp]),
+    ("q.lora_A.weight", [.peft]),
+  ])
+  func names(_ a: String, _ affected: [Consumer]) throws {
+    let scratch = try Scratch()
+    let b = String(a.map { $0 == "A" ? "B" : $0 })
+    try SyntheticAdapter.write(
+      scratch.file("a"), config: ["peft_type": "LORA", "r": 1, "lora_alpha": 1],
+      tensors: [a: .f32([1, 1], [1]), b: .f32([1, 1], [2])])
+    _ = try AdapterConversion(
+      input: scratch.file("a"), output: scratch.file("b"), target: .lora
+    ).run()
+    for consumer in [Consumer.peft, .vllm, .llamaCpp] {
+      let expected: [ConsumerAdvice] =
+        affected.contains(consumer)
+        ? [
+          .init(
+            .names([a, b]), consumer == .peft ? .ignored : .refused,
+            .convert(.lora, needsBase: false))
+        ] : []
+      #expect(try ConsumerAdvice.all(path: scratch.file("a"), for: consumer) == expected)
+      #expect(try ConsumerAdvice.all(path: scratch.file("b"), for: consumer) == [])
+    }
+  }
+
+  /// vLLM looks at the configuration alone.
+  @Test func savedModulesThatAreNot() throws {
+    let scratch = try Scratch()
+    try SyntheticAdapter.ones(
+      scratch.file("a"), modules: [("l.0.q", 1, 1)], config: ["modules_to_save": ["lm_head"]])
+    #expect(
+      try ConsumerAdvice.all(path: scratch.file("a"), for: .vllm)
+        == [.init(.savedModules(["lm_head"]), .refused, .convert(.lora, needsBase: false))])
+    _ = try AdapterConversion(
+      input: scratch.file("a"), output: scratch.file("b"), target: .lora
+    ).run()
+    #expect(try ConsumerAdvice.all(path: scratch.file("b"), for: .vllm) == [])
+  }
 }
