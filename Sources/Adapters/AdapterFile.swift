@@ -46,11 +46,20 @@ public struct AdapterFile: Sendable {
     self.init(
       path: folder, format: .folder,
       config: try AdapterConfig(InputFile(path: configPath).readAll(), path: configPath),
-      weights: try SafetensorsFile(path: weightsPath), container: nil)
+      weights: try Self.openWeights(weightsPath), container: nil)
+  }
+
+  /// The tensors at `path`; errors name the file.
+  public static func openWeights(_ path: String) throws(CheckpointError) -> SafetensorsFile {
+    do throws(SafetensorsError) {
+      return try SafetensorsFile(path: path)
+    } catch {
+      throw .shard(path: path, error)
+    }
   }
 
   private init(container file: String) throws {
-    let weights = try SafetensorsFile(path: file)
+    let weights = try Self.openWeights(file)
     if let metadata = try ContainerMetadata(weights) {
       self.init(
         path: file, format: .container, config: try AdapterConfig(metadata.config, path: file),

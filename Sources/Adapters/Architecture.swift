@@ -63,7 +63,8 @@ public enum Architecture {
     "token_embedding", "position_embedding",
   ]
 
-  static func isEmbedding(module: String) -> Bool {
+  /// Whether `module` is named as a table of embeddings.
+  public static func isEmbedding(module: String) -> Bool {
     embeddings.contains(lastSegment(module))
   }
 

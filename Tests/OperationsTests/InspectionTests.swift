@@ -35,4 +35,25 @@ import Testing
     #expect(inspection.fit?.untouchedTargets == ["m.layers.1.q"])
     #expect(inspection.isSound)
   }
+
+  /// Elements that are no numbers make an adapter unsound; a zero `lora_B` is worth a word.
+  @Test func valuesOfAdapters() throws {
+    let scratch = try Scratch()
+    func inspect(_ b: [Float]) throws -> AdapterInspection {
+      try SyntheticAdapter.write(
+        scratch.file("a"), config: ["peft_type": "LORA", "r": 1, "lora_alpha": 1],
+        tensors: [
+          "base_model.model.q.lora_A.weight": .bf16([1, 2], [1, 2]),
+          "base_model.model.q.lora_B.weight": .bf16([3, 1], b),
+        ])
+      return try AdapterInspection(path: scratch.file("a"), base: nil)
+    }
+    #expect(try inspect([0, -0.0, 1]).idleModules == [])
+    let idle = try inspect([0, -0.0, 0])
+    #expect(idle.idleModules == ["q"] && idle.isSound)
+    #expect(
+      try inspect([1, 2, .nan]).problems
+        == [.notFinite(tensor: "base_model.model.q.lora_B.weight", index: 2)])
+    #expect(try !inspect([1, .infinity, 1]).isSound)
+  }
 }

@@ -116,6 +116,8 @@ struct AdapterDraft: Sendable {
   var config: [UInt8]?
   var tensors: [DraftTensor]
   var metadata: [String: String] = [:]
+  /// Modules whose scale is in their factors, because the format cannot state it.
+  var rescaled: [String] = []
 
   /// Writes a folder of the configuration and `weights`.
   func writeFolder(_ path: String, weights: String, replacing: Bool) throws {

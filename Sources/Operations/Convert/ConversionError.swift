@@ -12,6 +12,12 @@ public enum ConversionError: Error, Sendable, Equatable {
   case unexpectedTensor(path: String, tensor: String, scheme: NamingScheme, reason: String)
   /// The file holds adapters of several models.
   case severalModels(path: String, prefixes: [String])
+  /// The adapter's modules are not those of the base.
+  case otherBase(path: String, base: String, tensor: String?)
+  /// A prefix that no reader of the scheme would recognise.
+  case prefix(String, scheme: NamingScheme, known: [String])
+  /// A PEFT adapter's weights without their configuration.
+  case noConfiguration(path: String, tensor: String)
 }
 
 /// How an adapter file that is no PEFT adapter names its tensors.

@@ -9,7 +9,10 @@ enum Diffusers {
   static let target = "diffusers"
   static let metadataKey = "lora_adapter_metadata"
   /// The models of a pipeline that a name may begin with.
-  static let models = ["unet", "transformer", "text_encoder", "text_encoder_2", "text_encoder_3"]
+  static let models = [
+    "unet", "transformer", "transformer_2", "text_encoder", "text_encoder_2", "text_encoder_3",
+    "controlnet", "diffusion_model",
+  ]
 
   private static let leaves: [(String, String)] = [
     (".lora_A.weight", "lora_A.weight"), (".lora_B.weight", "lora_B.weight"),
@@ -24,24 +27,47 @@ enum Diffusers {
   static func parse(_ name: String) -> (model: String, module: String, leaf: String)? {
     guard let (suffix, leaf) = leaves.first(where: { name.hasSuffix($0.0) }) else { return nil }
     var segments = name.dropLast(suffix.count).split(separator: ".").map(String.init)
-    guard let model = segments.first, models.contains(model), segments.count > 1 else { return nil }
-    segments.removeFirst()
-    // Attention processors: `attn1.processor.to_q_lora` adapts `attn1.to_q`.
-    if segments.count >= 2, segments[segments.count - 2] == "processor" {
-      var layer = segments.removeLast()
-      segments.removeLast()
-      if layer.hasSuffix("_lora") { layer.removeLast(5) }
-      segments += layer == "to_out" ? ["to_out", "0"] : [layer]
+    let model: String
+    if let first = segments.first, models.contains(first) {
+      model = first
+      segments.removeFirst()
+    } else if segments.contains("processor") {
+      // The first versions had the U-Net's processors only, and no model's name.
+      model = "unet"
+    } else {
+      return nil
     }
-    return (model, segments.joined(separator: "."), leaf)
+    guard var layer = segments.popLast() else { return nil }
+    // Attention processors: `attn1.processor.to_q_lora` adapts `attn1.to_q`.
+    var isProcessor = suffix.hasPrefix("_lora")
+    if layer.hasSuffix("_lora") {
+      layer.removeLast(5)
+      isProcessor = true
+    }
+    if segments.last == "processor" {
+      segments.removeLast()
+      isProcessor = true
+    }
+    if isProcessor { layer = moduleOfProcessor(layer, model: model) }
+    return (model, (segments + [layer]).joined(separator: "."), leaf)
+  }
+
+  /// The module that an attention processor's `layer` stands for.
+  private static func moduleOfProcessor(_ layer: String, model: String) -> String {
+    guard model.hasPrefix("text_encoder") else { return layer == "to_out" ? "to_out.0" : layer }
+    return ["to_q": "q_proj", "to_k": "k_proj", "to_v": "v_proj", "to_out": "out_proj"][layer]
+      ?? layer
   }
 
   static func draft(_ adapter: LowRankAdapter, prefix: String?) throws -> AdapterDraft {
-    try adapter.requireFactorsOnly(target: target, magnitudes: true)
+    try adapter.requireFactorsOnly(target: target, biases: true)
     let model = prefix ?? "unet"
+    guard models.contains(model) else {
+      throw ConversionError.prefix(model, scheme: .diffusers, known: models)
+    }
     var plain = adapter
     plain.usesRootScale = false
-    plain.settings = JSONObject()
+    plain.settings = CarriedSettings.of(adapter.settings.entries)
     for index in plain.modules.indices {
       plain.modules[index].alpha = adapter.plainAlpha(adapter.modules[index])
     }
@@ -57,8 +83,11 @@ enum Diffusers {
       settings["\(model).\(entry.key)"] = entry.value
     }
     let text = JSONValue.object(settings).serialized(style: .python(indent: 2), sortKeys: true)
+    var metadata = adapter.metadata
+    metadata["format"] = "pt"
+    metadata[metadataKey] = text
     return AdapterDraft(
-      config: nil, tensors: tensors, metadata: ["format": "pt", metadataKey: text])
+      config: nil, tensors: tensors, metadata: metadata, rescaled: adapter.rescaled)
   }
 
   static func read(_ file: SafetensorsFile, prefix: String?) throws -> LowRankAdapter {
@@ -86,26 +115,33 @@ enum Diffusers {
       foreign.statedAlpha = try config.plainAlpha(module: path, rank: rank)
       return try foreign.module()
     }
-    return LowRankAdapter(path: file.path, modules: modules)
+    var adapter = LowRankAdapter(path: file.path, modules: modules)
+    (adapter.settings, adapter.metadata) = CarriedSettings.split(file.header.metadata)
+    adapter.metadata[metadataKey] = nil
+    for entry in CarriedSettings.of(config.entries).entries {
+      adapter.settings[entry.key] = entry.value
+    }
+    return adapter
   }
 
   /// The LoRA configuration that a file may carry in its metadata.
   private struct AdapterSettings {
+    let entries: [JSONObject.Entry]
     let settings: MethodSettings?
 
     init(_ file: SafetensorsFile, model: String) throws {
       guard let text = file.header.metadata?[metadataKey] else {
-        settings = nil
+        (entries, settings) = ([], nil)
         return
       }
       guard let object = try? JSONValue.parse(text).object else {
         throw AdapterError.configuration(
           path: file.path, reason: "its metadata entry \(metadataKey) is no JSON object")
       }
-      var values: [String: Setting] = [:]
-      for entry in object.entries where entry.key.hasPrefix(model + ".") {
-        values[String(entry.key.dropFirst(model.count + 1))] = Setting(entry.value)
+      entries = object.entries.filter { $0.key.hasPrefix(model + ".") }.map {
+        JSONObject.Entry(key: String($0.key.dropFirst(model.count + 1)), value: $0.value)
       }
+      let values = Dictionary(entries.map { ($0.key, Setting($0.value)) }) { $1 }
       settings = values.isEmpty ? nil : MethodSettings(values)
     }
 

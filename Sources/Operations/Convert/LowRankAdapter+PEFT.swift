@@ -10,10 +10,10 @@ extension LowRankAdapter {
   ]
 
   /// Settings of a PEFT adapter that say where it belongs and what its whole tensors are.
-  private static let carried: Set<String> = [
+  static let carried: Set<String> = [
     "task_type", "base_model_name_or_path", "revision", "bias", "modules_to_save",
     "trainable_token_indices", "target_parameters", "layer_replication", "ensure_weight_tying",
-    "auto_mapping",
+    "auto_mapping", "lora_dropout", "exclude_modules",
   ]
 
   /// What LoRA's own configuration says of ranks and targets.
@@ -30,17 +30,19 @@ extension LowRankAdapter {
   /// - Parameters:
   ///   - base: the model whose layers have the shapes that the adapter's file does not say.
   ///   - target: the format asked for, for messages.
-  init(_ file: AdapterFile, base: String?, target: String) throws {
+  init(
+    _ file: AdapterFile, base: String?, target: String, ignoredSettings: Set<String> = []
+  ) throws {
     let contents = try AdapterContents(file)
     if let reason = contents.usedMethods.compactMap({ $0.descriptor.notMergeable }).first {
       throw ConversionError.noEquivalent(
         path: file.path, module: nil, target: target, reason: reason)
     }
     let unknown = file.config.unknownSettings(methods: contents.usedMethods)
-    if let (name, value) = unknown.first {
+    if let (name, value) = unknown.first(where: { !ignoredSettings.contains($0.name) }) {
       throw AdapterError.unknownSetting(path: file.path, name: name, value: value.description)
     }
-    let layers = try Layers(contents, base: base)
+    let layers = try AdaptedLayers(contents, base: base)
     let usesRootScale = file.config.settings["use_rslora"] == .bool(true)
     var modules: [Module] = []
     for module in contents.modules {
@@ -52,10 +54,12 @@ extension LowRankAdapter {
     replacements = (contents.replacements.map(\.tensor) + contents.tokenRows.map(\.tensor)).map {
       DraftTensor($0, of: file.weights, stated: file.container?.checksums[$0.name])
     }
+    copiesOfBase = try layers.copies(in: file)
     for entry in file.config.json.entries
     where Self.carried.contains(entry.key) && !entry.value.isNull && entry.value != false {
       settings[entry.key] = entry.value
     }
+    if replacements.isEmpty { settings["modules_to_save"] = nil }
     if settings["modules_to_save"] == nil {
       let saved = contents.replacements.filter { !$0.wrapped }.map(\.module)
       let bias = file.config.settings["bias"]
@@ -66,32 +70,21 @@ extension LowRankAdapter {
       }
     }
     if file.config.json["fan_in_fan_out"] == .bool(true) { settings["fan_in_fan_out"] = true }
-    // LoRA stays LoRA: what it says of ranks and targets is kept in its own words.
-    if file.config.peftType == "LORA", modules.allSatisfy(\.isCopied) {
+    metadata = file.container?.other ?? file.weights.header.metadata ?? [:]
+    // LoRA stays LoRA: what it says of ranks and targets is kept in its own words, unless these mean
+    // something else once their keys are sorted.
+    if file.config.peftType == "LORA", modules.allSatisfy(\.isCopied),
+      contents.ambiguousPatterns.isEmpty
+    {
       for entry in file.config.json.entries where Self.ownSettings.contains(entry.key) {
         settings[entry.key] = entry.value
       }
     }
   }
 
-  /// The layers that the adapter sits on, as far as they can be known.
-  private struct Layers {
-    let loader: AdapterLoader?
-    let bound: [String: BoundModule]
-
-    init(_ contents: AdapterContents, base: String?) throws {
-      guard let base else {
-        (loader, bound) = (nil, [:])
-        return
-      }
-      let binding = try contents.bind(to: BaseModel(path: base))
-      loader = AdapterLoader(binding)
-      bound = Dictionary(binding.modules.map { ($0.module.path, $0) }) { first, _ in first }
-    }
-  }
-
   private static func module(
-    _ module: AdaptedModule, file: AdapterFile, layers: Layers, usesRootScale: Bool, target: String
+    _ module: AdaptedModule, file: AdapterFile, layers: AdaptedLayers, usesRootScale: Bool,
+    target: String
   ) throws -> Module {
     func refused(_ reason: String) -> ConversionError {
       .noEquivalent(path: file.path, module: module.path, target: target, reason: reason)
@@ -107,7 +100,10 @@ extension LowRankAdapter {
     } catch {
       throw AdapterError.module(path: file.path, module: module.path, tensor: nil, error: error)
     }
-    if let reason = summary.notMergeable { throw refused(reason) }
+    if let reason = summary.notMergeable {
+      throw ConversionError.noEquivalent(
+        path: file.path, module: nil, target: target, reason: reason)
+    }
     if isCopied {
       let drafts = tensors.mapValues {
         DraftTensor($0, of: file.weights, stated: file.container?.checksums[$0.name])

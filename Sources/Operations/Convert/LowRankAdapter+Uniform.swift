@@ -19,6 +19,7 @@ extension LowRankAdapter {
     }
     var result = self
     result.usesRootScale = false
+    result.rescaled = zip(modules, scales).compactMap { $1 == scale || $1 == 0 ? nil : $0.path }
     for name in ["r", "lora_alpha", "rank_pattern", "alpha_pattern"] { result.settings[name] = nil }
     result.modules = try zip(modules, scales).map { module, own in
       var tensors: [String: DraftTensor] = [:]

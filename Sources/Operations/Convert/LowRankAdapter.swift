@@ -31,6 +31,13 @@ struct LowRankAdapter: Sendable {
   var replacements: [DraftTensor] = []
   /// Configuration that goes with the replacements, and what is known of the base.
   var settings = JSONObject()
+  /// What the source's file says besides its tensors, for targets that keep it.
+  var metadata: [String: String] = [:]
+  /// Modules whose scale the target cannot state: it is multiplied into B, which rounds unless their
+  /// quotient is a power of 2.
+  var rescaled: [String] = []
+  /// Names of replacements that hold what the base holds: PEFT stores them beside adapted embeddings.
+  var copiesOfBase: Set<String> = []
 
   /// The α that makes α/r the scale of `module`.
   func plainAlpha(_ module: Module) -> Double {
@@ -54,25 +61,28 @@ struct LowRankAdapter: Sendable {
   }
 
   /// Refuses what only PEFT's own format can say.
-  func requireFactorsOnly(target: String, magnitudes: Bool) throws {
-    if let tensor = replacements.first {
+  func requireFactorsOnly(target: String, biases: Bool = false) throws {
+    if let tensor = replacements.first(where: { !copiesOfBase.contains($0.name) }) {
       throw ConversionError.noEquivalent(
         path: path, module: tensor.name, target: target,
-        reason: "the format holds factors only, no whole tensors of the base")
+        reason: "the format holds factors only, no whole tensors of the base"
+          + (tensor.name.hasSuffix(".base_layer.weight")
+            ? "; with --base MODEL a copy that equals the base's is left out" : ""))
     }
     if settings["target_parameters"]?.array?.isEmpty == false {
       throw ConversionError.noEquivalent(
         path: path, module: nil, target: target,
         reason: "the format has no names for parameters that are no modules")
     }
+    if settings["layer_replication"]?.array?.isEmpty == false {
+      throw ConversionError.noEquivalent(
+        path: path, module: "layer_replication", target: target,
+        reason: "the format has no names for layers that the base does not have")
+    }
     for module in modules {
-      if module.tensors["lora_B.bias"] != nil {
+      if !biases, module.tensors["lora_B.bias"] != nil {
         throw ConversionError.noEquivalent(
           path: path, module: module.path, target: target, reason: "the format has no biases")
-      }
-      if !magnitudes, module.tensors["lora_magnitude_vector"] != nil {
-        throw ConversionError.noEquivalent(
-          path: path, module: module.path, target: target, reason: "the format has no magnitudes")
       }
     }
   }
@@ -92,7 +102,8 @@ struct LowRankAdapter: Sendable {
     }
     tensors.sort { $0.name.utf8.lexicographicallyPrecedes($1.name.utf8) }
     let text = JSONValue.object(config).serialized(style: .python(indent: 2), sortKeys: true)
-    return AdapterDraft(config: Array(text.utf8), tensors: tensors)
+    return AdapterDraft(
+      config: Array(text.utf8), tensors: tensors, metadata: metadata, rescaled: rescaled)
   }
 
   /// `adapter_config.json`: the commonest rank and α, and patterns for the others.
@@ -101,9 +112,10 @@ struct LowRankAdapter: Sendable {
     let alpha = Self.commonest(modules.map(\.alpha)) ?? Double(rank)
     var ranks = JSONObject()
     var alphas = JSONObject()
+    let keys = PatternKeys(paths: modules.map(\.path))
     for module in modules {
-      if module.rank != rank { ranks[module.path] = .int(module.rank) }
-      if module.alpha != alpha { alphas[module.path] = Self.number(module.alpha) }
+      if module.rank != rank { ranks[keys.key(of: module.path)] = .int(module.rank) }
+      if module.alpha != alpha { alphas[keys.key(of: module.path)] = Self.number(module.alpha) }
     }
     var config: JSONObject = [
       "peft_type": "LORA", "task_type": nil, "base_model_name_or_path": nil, "revision": nil,
@@ -122,7 +134,7 @@ struct LowRankAdapter: Sendable {
     return config
   }
 
-  private static func number(_ value: Double) -> JSONValue {
+  static func number(_ value: Double) -> JSONValue {
     Int(exactly: value).map { .int($0) } ?? .double(value)
   }
 

@@ -28,7 +28,7 @@ enum MLX {
   }
 
   static func draft(_ adapter: LowRankAdapter) throws -> AdapterDraft {
-    try adapter.requireFactorsOnly(target: target, magnitudes: true)
+    try adapter.requireFactorsOnly(target: target)
     let scales = adapter.modules.map { adapter.plainAlpha($0) / Double(max($0.rank, 1)) }
     let scale = LowRankAdapter.commonest(scales) ?? 1
     let rank = LowRankAdapter.commonest(adapter.modules.map(\.rank)) ?? 8
@@ -36,11 +36,16 @@ enum MLX {
     var keys: [String] = []
     var hasMagnitudes = false
     for (module, own) in zip(adapter.modules, scales) {
-      let (a, b) = try adapter.pair(module, target: target)
-      guard a.shape.count == 2, scale != 0 else {
+      let (a, b) = try factors(module, adapter: adapter)
+      guard a.shape.count == 2, b.shape.count == 2 else {
         throw ConversionError.noEquivalent(
           path: adapter.path, module: module.path, target: target,
-          reason: "the format holds matrices with a scale that is not 0")
+          reason: "the format has no convolutions")
+      }
+      guard scale != 0 else {
+        throw ConversionError.noEquivalent(
+          path: adapter.path, module: module.path, target: target,
+          reason: "its scale is 0, which the other modules' is no multiple of")
       }
       tensors.append(a.transposed().renamed(module.path + ".lora_a"))
       tensors.append(
@@ -55,14 +60,34 @@ enum MLX {
     let config: JSONObject = [
       "fine_tune_type": hasMagnitudes ? "dora" : "lora", "num_layers": -1,
       "lora_parameters": [
-        "rank": .int(rank), "scale": .double(scale), "dropout": 0.0,
+        "rank": .int(rank), "scale": .double(scale),
+        "dropout": adapter.settings["lora_dropout"] ?? 0.0,
         "keys": .array(keys.map { .string($0) }),
       ],
       "model": adapter.settings["base_model_name_or_path"] ?? .null,
     ]
     let text = JSONValue.object(config).serialized(style: .python(indent: 4))
+    var metadata = CarriedSettings.adding(
+      adapter.settings, modules: adapter.modules.map(\.path), to: adapter.metadata)
+    metadata["format"] = "mlx"
     return AdapterDraft(
-      config: Array(text.utf8), tensors: tensors, metadata: ["format": "mlx"])
+      config: Array(text.utf8), tensors: tensors, metadata: metadata,
+      rescaled: adapter.rescaled
+        + zip(adapter.modules, scales).compactMap { $1 == scale ? nil : $0.path })
+  }
+
+  /// The factors of a linear layer or an embedding, whose roles are the same: A reads, B writes.
+  private static func factors(
+    _ module: LowRankAdapter.Module, adapter: LowRankAdapter
+  ) throws -> (a: DraftTensor, b: DraftTensor) {
+    guard let a = module.tensors["lora_embedding_A"], let b = module.tensors["lora_embedding_B"]
+    else { return try adapter.pair(module, target: target) }
+    guard module.tensors["lora_magnitude_vector"] == nil else {
+      throw ConversionError.noEquivalent(
+        path: adapter.path, module: module.path, target: target,
+        reason: "PEFT's DoRA has a magnitude for every column of an embedding, MLX for every row")
+    }
+    return (a, b)
   }
 
   /// What mlx-lm calls a module inside its layer: `self_attn.q_proj` of `model.layers.0.self_attn.q_proj`.
@@ -102,13 +127,28 @@ enum MLX {
           reason: "does not form a pair in × r, r × out")
       }
       var drafts = tensors.mapValues { DraftTensor($0, of: file) }
-      for leaf in ["lora_A.weight", "lora_B.weight"] { drafts[leaf] = drafts[leaf]?.transposed() }
+      let isEmbedding = Architecture.isEmbedding(module: path)
+      guard !isEmbedding || tensors.count == 2 else {
+        throw ConversionError.unexpectedTensor(
+          path: file.path, tensor: "\(path).m", scheme: .mlx,
+          reason: "has a magnitude for every row of an embedding, PEFT's DoRA for every column")
+      }
+      for (leaf, embedding) in [
+        ("lora_A.weight", "lora_embedding_A"), ("lora_B.weight", "lora_embedding_B"),
+      ] {
+        let tensor = drafts.removeValue(forKey: leaf)?.transposed()
+        drafts[isEmbedding ? embedding : leaf] = tensor
+      }
       let rank = a.shape[1]
       return LowRankAdapter.Module(
         path: path, rank: rank, alpha: LowRankAdapter.alpha(scale: scale, rank: rank),
         tensors: drafts)
     }
     var adapter = LowRankAdapter(path: file.path, modules: modules)
+    (adapter.settings, adapter.metadata) = CarriedSettings.split(file.header.metadata)
+    if let dropout = config["lora_parameters"]?["dropout"], dropout.double != nil {
+      adapter.settings["lora_dropout"] = dropout
+    }
     if let model = config["model"], !model.isNull {
       adapter.settings["base_model_name_or_path"] = model
     }

@@ -2,7 +2,7 @@ import Adapters
 import Kernels
 import Safetensors
 
-/// What an adapter holds, from its headers, and how it fits a base.
+/// What an adapter holds, whether its bytes are sound, and how it fits a base.
 public struct AdapterInspection: Sendable {
   public struct Module: Sendable {
     public let module: String
@@ -28,6 +28,8 @@ public struct AdapterInspection: Sendable {
   /// Tensors that replace the base's whole, and rows of embeddings.
   public let replacements: [String]
   public let trainableParameters: Int
+  /// Modules whose `lora_B` is zero throughout: they change nothing, as before training.
+  public let idleModules: [String]
   public let problems: [AdapterProblem]
   /// With a base: its parameters and the adapter's, and what does not fit.
   public let fit: Fit?
@@ -86,6 +88,7 @@ public struct AdapterInspection: Sendable {
     }
 
     var modules: [Module] = []
+    var condition: String?
     for module in contents.modules {
       do {
         let summary = try module.method.examine(
@@ -95,17 +98,19 @@ public struct AdapterInspection: Sendable {
             module: module.path, method: module.method.descriptor.title, rank: summary.rank,
             scale: summary.scale, parameters: summary.trainableParameters,
             tensors: module.tensorNames))
+        if condition == nil { condition = summary.notMergeable }
       } catch {
         problems.append(.module(module: module.path, tensor: nil, error: error))
       }
     }
-    problems += try Self.checksums(file)
+    let values = try AdapterValues(contents)
+    problems += values.problems
 
     self.path = path
     format = file.format
     peftType = file.config.peftType
     methods = contents.usedMethods.map { $0.descriptor.title }
-    notMergeable = contents.usedMethods.compactMap { $0.descriptor.notMergeable }.first
+    notMergeable = contents.usedMethods.compactMap { $0.descriptor.notMergeable }.first ?? condition
     baseName = file.config.json["base_model_name_or_path"]?.string
     self.modules = modules
     replacements =
@@ -113,6 +118,7 @@ public struct AdapterInspection: Sendable {
     trainableParameters =
       modules.reduce(0) { $0 + $1.parameters } + Self.sharedTrainable(contents)
       + Self.replaced(contents)
+    idleModules = values.idleModules
     self.problems = problems
     self.fit = fit
   }
@@ -157,17 +163,6 @@ public struct AdapterInspection: Sendable {
     }
     return bias != .text("none")
   }
-
-  /// Tensors whose bytes do not have the CRC-32 that the container states.
-  private static func checksums(_ file: AdapterFile) throws -> [AdapterProblem] {
-    guard let container = file.container else { return [] }
-    return try file.weights.header.tensors.compactMap { tensor in
-      guard let stated = container.checksums[tensor.name] else { return nil }
-      let found = try CRC32.of(
-        file.weights.file, range: file.weights.absoluteRange(of: tensor))
-      return found == stated ? nil : .checksum(tensor: tensor.name, stated: stated, found: found)
-    }
-  }
 }
 
 /// What makes an adapter unsound, or its result uncertain.
@@ -176,4 +171,6 @@ public enum AdapterProblem: Sendable, Equatable {
   case unknownSetting(name: String, value: String)
   case module(module: String, tensor: String?, error: MethodError)
   case checksum(tensor: String, stated: UInt32, found: UInt32)
+  /// An infinity or NaN; the index is that of the first such element.
+  case notFinite(tensor: String, index: Int)
 }

@@ -10,7 +10,9 @@ struct ConvertCommand: ParsableCommand {
       what it is is found out. A PEFT folder becomes one container file and back without losing a \
       bit. The container holds a CRC-32 of every tensor and, with --base, the fingerprint of the \
       base it belongs to. --to lora writes any method with a low-rank change as plain LoRA, which \
-      every version of PEFT and most servers load.
+      every version of PEFT and most servers load. LoHa and LoKr become kohya files as LyCORIS writes \
+      them, and back. native, mora-fork, sbora-fork and 1lora-listing change between the names of \
+      MoRA's, SBoRA's and 1LoRA's authors and this tool's.
       """)
 
   @Argument(help: ArgumentHelp("The adapter.", valueName: "IN"))
@@ -47,6 +49,16 @@ struct ConvertCommand: ParsableCommand {
     help: "With --to lora: one rank and one alpha for all modules, for readers without patterns.")
   var uniform = false
 
+  @Option(
+    name: .customLong("ignore-setting"),
+    help: ArgumentHelp(
+      "Go on without this setting of the adapter, which is not known; may be repeated.",
+      valueName: "name"))
+  var ignoredSettings: [String] = []
+
+  @Flag(name: .customLong("dry-run"), help: "Say what would be written, and write nothing.")
+  var dryRun = false
+
   @Flag(name: .long, help: "Replace OUT if it exists.")
   var force = false
 
@@ -59,17 +71,23 @@ struct ConvertCommand: ParsableCommand {
   func run() throws {
     let report = try AdapterConversion(
       input: input, output: out, target: to, base: base, prefix: prefix, isUniform: uniform,
-      replacing: force
+      replacing: force, isDryRun: dryRun, ignoredSettings: Set(ignoredSettings)
     ).run()
     if output.json {
       Terminal.putJSON([
         "output": .string(out), "format": .string(report.target.rawValue),
-        "tensors": .int(report.tensors), "bytes_written": .int(report.bytes),
+        "tensors": .int(report.tensors), "bytes_written": .int(dryRun ? 0 : report.bytes),
+        "rescaled": .array(report.rescaled.map { .string($0) }), "dry_run": .bool(dryRun),
       ])
     } else if !output.quiet {
       Terminal.put(
-        "wrote \(out): \(Text.count(report.tensors, "tensor")), \(Text.bytes(report.bytes)), as "
+        "\(dryRun ? "would write" : "wrote") \(out): \(Text.count(report.tensors, "tensor")), \(Text.bytes(report.bytes)), as "
           + report.target.rawValue)
+      if !report.rescaled.isEmpty {
+        Terminal.put(
+          "the scale of \(Text.count(report.rescaled.count, "module")) is multiplied into their factors, which "
+            + "rounds unless it is a power of 2: \(Failure.list(report.rescaled))")
+      }
     }
   }
 }

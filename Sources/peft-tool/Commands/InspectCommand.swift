@@ -7,7 +7,8 @@ struct InspectCommand: ParsableCommand {
     abstract: "Show what a model or an adapter holds, and whether it is sound.",
     discussion: """
       For an adapter: method, hyper-parameters, effective scale and trainable parameters of each \
-      module; with --base also their share of all parameters, and every tensor that does not fit.
+      module; with --base also their share of all parameters, and every tensor that does not fit. \
+      --for names what a program would refuse, or go on without, and the command that helps.
       """)
 
   @Argument(help: ArgumentHelp("A model, a shard or an adapter.", valueName: "PATH"))
@@ -30,7 +31,19 @@ struct InspectCommand: ParsableCommand {
 
   func run() throws {
     let isSound: Bool
-    if base != nil || consumer != nil || Verification.isAdapter(path) {
+    if let foreign = ForeignInspection(path: path), consumer != nil || !foreign.isModel {
+      let advice = try consumer.map {
+        ConsumerRendering(
+          path: path, base: base, consumer: $0, advice: try ConsumerAdvice.all(path: path, for: $0))
+      }
+      let rendering = ForeignRendering(inspection: foreign, advice: advice)
+      if output.json {
+        Terminal.putJSON(rendering.json)
+      } else if !output.quiet {
+        for line in rendering.lines { Terminal.put(line) }
+      }
+      isSound = true
+    } else if base != nil || consumer != nil || Verification.isAdapter(path) {
       let inspection = try AdapterInspection(path: path, base: base)
       let rendering = AdapterRendering(inspection: inspection, listsTensors: tensors)
       let advice = try consumer.map {

@@ -70,6 +70,8 @@ extension AdapterProblem {
       "the setting \(name) = \(value) is not known and might change the result"
     case .module(let module, let tensor, let error):
       "module \(module)\(tensor.map { " on \($0)" } ?? ""): \(error.clause)"
+    case .notFinite(let tensor, let index):
+      "element \(index) of \(tensor) is infinite or no number; training has diverged"
     case .checksum(let tensor, let stated, let found):
       "the bytes of \(tensor) have CRC-32 \(found.hexadecimal) and should have "
         + stated.hexadecimal

@@ -44,6 +44,11 @@ struct AdapterRendering {
       lines.append("  replaces      \(Text.count(inspection.replacements.count, "tensor"))")
       for name in inspection.replacements { lines.append("    \(name)") }
     }
+    if !inspection.idleModules.isEmpty {
+      lines.append(
+        "  no change     \(Text.count(inspection.idleModules.count, "module")) whose lora_B is zero: "
+          + Failure.list(inspection.idleModules))
+    }
     if let fit = inspection.fit {
       for tensor in fit.unmatched {
         lines.append(
@@ -82,6 +87,7 @@ struct AdapterRendering {
           ]
         }),
       "replacements": .array(inspection.replacements.map { .string($0) }),
+      "idle_modules": .array(inspection.idleModules.map { .string($0) }),
       "sound": .bool(inspection.isSound),
       "problems": .array(inspection.problems.map { .string($0.sentence) }),
     ]

@@ -28,13 +28,25 @@ struct ConsumerRendering {
       })
   }
 
+  /// The path as one word of a command.
+  private var word: String {
+    let isPlain = path.allSatisfy { $0.isLetter || $0.isNumber || "/._-+@:".contains($0) }
+    return isPlain
+      ? path
+      : "'"
+        + path.split(separator: "'", omittingEmptySubsequences: false)
+        .joined(separator: "'\\''") + "'"
+  }
+
   private func command(_ remedy: ConsumerAdvice.Remedy) -> String? {
     switch remedy {
     case .convert(let target, let needsBase):
-      "peft-tool convert \(path) OUT --to \(target.rawValue)"
+      "peft-tool convert \(word) OUT --to \(target.rawValue)"
         + (needsBase ? " --base \(base ?? "BASE")" : "")
-    case .uniform: "peft-tool convert \(path) OUT --to lora --uniform"
-    case .merge: "peft-tool merge \(base ?? "BASE") \(path) OUT"
+    case .uniform(let needsBase):
+      "peft-tool convert \(word) OUT --to lora --uniform"
+        + (needsBase ? " --base \(base ?? "BASE")" : "")
+    case .merge: "peft-tool merge \(base ?? "BASE") \(word) OUT"
     case .option(let option): "\(consumer.rawValue) serve … \(option)"
     case .none: nil
     }
@@ -59,6 +71,20 @@ extension ConsumerAdvice.Cause {
     case .rank(let rank, let limit): "rank \(rank), above its limit of \(limit)"
     case .overlappingPatterns(let modules):
       "the order of patterns that overlap at \(Failure.list(modules))"
+    case .foreign(let scheme): "names of \(scheme.form), and reads its own"
+    case .condition(let reason): "its condition: \(reason)"
+    case .changedBase(let start):
+      "the start (init_lora_weights \(start)), which has changed the base: on another base the factors "
+        + "are not the change"
+    case .replication: "layers that the base does not have (layer_replication)"
+    case .convolutions(let modules): "factors of convolutions: \(Failure.list(modules))"
+    case .names(let names):
+      "tensors whose names are not as PEFT writes them: \(Failure.list(names))"
+    case .savedModules(let names):
+      "modules_to_save in the configuration: \(Failure.list(names))"
+    case .copies(let names):
+      "copies of embeddings, which differ from the base's where the vocabulary was resized: "
+        + Failure.list(names)
     case .newSettings(let names):
       "settings unknown to older versions: \(Failure.list(names))"
     }

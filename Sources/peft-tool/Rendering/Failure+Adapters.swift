@@ -18,8 +18,10 @@ extension Failure {
     case .pickle(let path):
       self.init(
         "pickle", .wrongData,
-        "\(path) is a pickle, which can run code when it is read, so it is not; with Python, "
-          + "AutoPeftModel.from_pretrained(FOLDER).save_pretrained(NEW) writes safetensors",
+        "\(path) is a pickle, which can run code when it is read, so it is not; this writes safetensors "
+          + "beside it: python -c \"import torch, safetensors.torch as s; s.save_file({k: v.clone() "
+          + "for k, v in torch.load('\(path)', weights_only=True).items()}, "
+          + "'\(FileSystem.join(FileSystem.parent(of: path), AdapterFile.weightsName))')\"",
         path: path)
     case .notAContainer(let path):
       self.init(

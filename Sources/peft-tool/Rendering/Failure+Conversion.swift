@@ -34,6 +34,23 @@ extension Failure {
         "unexpected_tensor", .wrongData,
         "\(path): \(tensor) \(reason); the names were read as \(scheme.form)", path: path,
         tensor: tensor)
+    case .otherBase(let path, let base, let tensor):
+      self.init(
+        "other_base", .wrongData,
+        "\(path) has \(tensor ?? "tensors"), which fits nothing in \(base); name the adapter's own "
+          + "base with --base",
+        path: path, tensor: tensor)
+    case .prefix(let prefix, let scheme, let known):
+      self.init(
+        "prefix", .wrongUsage,
+        "names that begin with \(prefix) are not read as \(scheme.form); choose --prefix from "
+          + known.joined(separator: ", "))
+    case .noConfiguration(let path, let tensor):
+      self.init(
+        "no_config", .missingInput,
+        "\(path) has PEFT's names (\(tensor)) and no adapter_config.json beside it, which states the "
+          + "scale; put the two into one folder and name that",
+        path: path, tensor: tensor)
     case .severalModels(let path, let prefixes):
       self.init(
         "several_models", .wrongUsage,
@@ -45,7 +62,7 @@ extension Failure {
 
 extension NamingScheme {
   /// The scheme with an example of a name.
-  fileprivate var form: String {
+  var form: String {
     switch self {
     case .kohya: "kohya (lora_unet_….lora_down.weight)"
     case .diffusers: "diffusers (unet.….lora_A.weight)"

@@ -46,7 +46,9 @@ import Testing
   @Test func scalesThatGetLost() throws {
     #expect(try advice("llama/lora_rslora", .vllm) == [])
     #expect(
-      try advice("llama/lora_rslora", .llamaCpp) == [.init(.rootScale, .ignored, .uniform)])
+      try advice("llama/lora_rslora", .llamaCpp) == [
+        .init(.rootScale, .ignored, .uniform(needsBase: false))
+      ])
     for consumer in [Consumer.vllm, .llamaCpp] {
       let causes = try advice("llama/lora_patterns", consumer).map(\.cause)
       #expect(causes.contains { if case .scales = $0 { true } else { false } })
@@ -112,5 +114,133 @@ import Testing
     #expect(
       try advice("llama/mora_fork_6", .peft) == [.init(.method("MoRA"), .refused, .merge)])
     #expect(try advice("llama/prompt", .vllm).map(\.remedy) == [.none])
+  }
+
+  /// What looks like LoRA and is not, or has no place in a server.
+  @Test func whatIsNoPlainSum() throws {
+    let scratch = try Scratch()
+    func advice(_ config: JSONObject, _ consumer: Consumer) throws -> [ConsumerAdvice] {
+      try SyntheticAdapter.ones(scratch.file("a"), modules: [("l.0.q", 1, 1)], config: config)
+      return try ConsumerAdvice.all(path: scratch.file("a"), for: consumer)
+    }
+    let activated: JSONObject = ["alora_invocation_tokens": [1, 2]]
+    #expect(try advice(activated, .llamaCpp) == [])
+    #expect(try advice(activated, .vllm).map(\.effect) == [.ignored])
+    #expect(try advice(activated, .mlx).map(\.effect) == [.refused])
+    for consumer in [Consumer.vllm, .llamaCpp, .mlx] {
+      #expect(
+        try advice(["init_lora_weights": "pissa"], consumer)
+          == [.init(.changedBase(start: "pissa"), .ignored, .merge)])
+      #expect(
+        try advice(["init_lora_weights": "loftq"], consumer)
+          == [.init(.changedBase(start: "loftq"), .ignored, .none)])
+      #expect(
+        try advice(["layer_replication": [[0, 1], [0, 1]]], consumer)
+          == [.init(.replication, .refused, .merge)])
+    }
+    #expect(try advice(["init_lora_weights": "pissa"], .peft) == [])
+  }
+
+  @Test func convolutionsAndCopies() throws {
+    let scratch = try Scratch()
+    try SyntheticAdapter.write(
+      scratch.file("conv"), config: ["peft_type": "LORA", "r": 1, "lora_alpha": 1],
+      tensors: [
+        "base_model.model.c.lora_A.weight": .f32([1, 2, 1, 1], [1, 2]),
+        "base_model.model.c.lora_B.weight": .f32([2, 1, 1, 1], [1, 2]),
+      ])
+    for consumer in [Consumer.vllm, .llamaCpp, .mlx] {
+      #expect(
+        try ConsumerAdvice.all(path: scratch.file("conv"), for: consumer)
+          == [.init(.convolutions(["c"]), .refused, .merge)])
+    }
+    let copies = try advice("llama/lora_embed", .vllm).map(\.cause)
+    #expect(copies.contains { if case .copies = $0 { true } else { false } })
+    #expect(
+      try advice("llama/lora_embed", .mlx)
+        == [.init(.otherFormat, .refused, .convert(.mlx, needsBase: true))])
+  }
+
+  /// Only settings that a conversion can leave out are reported, so that it settles them.
+  @Test func settingsInUse() throws {
+    let scratch = try Scratch()
+    try SyntheticAdapter.ones(
+      scratch.file("a"), modules: [("l.0.q", 1, 1)],
+      config: ["use_rslora": true, "use_dora": false, "eva_config": nil])
+    #expect(
+      try ConsumerAdvice.all(path: scratch.file("a"), for: .peft) == [
+        .init(
+          .newSettings(["eva_config", "use_dora"]), .refused, .convert(.lora, needsBase: false))
+      ])
+    _ = try AdapterConversion(
+      input: scratch.file("a"), output: scratch.file("b"), target: .lora
+    ).run()
+    #expect(try ConsumerAdvice.all(path: scratch.file("b"), for: .peft) == [])
+  }
+
+  /// Files of other programs are nobody's but their own.
+  @Test func foreignFiles() throws {
+    let scratch = try Scratch()
+    for (target, needsBase) in [(AdapterConversion.Target.kohya, true), (.mlx, false)] {
+      let path = scratch.file(target.rawValue)
+      _ = try AdapterConversion(
+        input: Fixture.path("llama/lora"), output: path, target: target
+      ).run()
+      #expect(ForeignInspection(path: path)?.scheme.rawValue == target.rawValue)
+      #expect(
+        try ConsumerAdvice.all(path: path, for: .vllm).map(\.remedy)
+          == [.convert(.lora, needsBase: needsBase)])
+    }
+    #expect(try ConsumerAdvice.all(path: scratch.file("mlx"), for: .mlx) == [])
+    #expect(ForeignInspection(path: Fixture.path("llama/lora"))?.scheme == nil)
+  }
+
+  /// Ranks that differ from module to module would need patterns, which servers do not read.
+  @Test func ranksOfMethods() throws {
+    #expect(
+      try advice("llama/mora_2", .llamaCpp)
+        == [.init(.method("MoRA"), .refused, .uniform(needsBase: true))])
+  }
+
+  /// Names that PEFT would pass over with a warning; the conversion writes them as they should be.
+  @Test(arguments: [
+    ("base_model.model.q.lora_A.default.weight", [Consumer.peft, .vllm, .llamaCpp]),
+    ("base_model.model._orig_mod.q.lora_A.weight", [.peft, .vllm, .llamaCpp]),
+    ("q.lora_A.weight", [.peft]),
+  ])
+  func names(_ a: String, _ affected: [Consumer]) throws {
+    let scratch = try Scratch()
+    let b = String(a.map { $0 == "A" ? "B" : $0 })
+    try SyntheticAdapter.write(
+      scratch.file("a"), config: ["peft_type": "LORA", "r": 1, "lora_alpha": 1],
+      tensors: [a: .f32([1, 1], [1]), b: .f32([1, 1], [2])])
+    _ = try AdapterConversion(
+      input: scratch.file("a"), output: scratch.file("b"), target: .lora
+    ).run()
+    for consumer in [Consumer.peft, .vllm, .llamaCpp] {
+      let expected: [ConsumerAdvice] =
+        affected.contains(consumer)
+        ? [
+          .init(
+            .names([a, b]), consumer == .peft ? .ignored : .refused,
+            .convert(.lora, needsBase: false))
+        ] : []
+      #expect(try ConsumerAdvice.all(path: scratch.file("a"), for: consumer) == expected)
+      #expect(try ConsumerAdvice.all(path: scratch.file("b"), for: consumer) == [])
+    }
+  }
+
+  /// vLLM looks at the configuration alone.
+  @Test func savedModulesThatAreNot() throws {
+    let scratch = try Scratch()
+    try SyntheticAdapter.ones(
+      scratch.file("a"), modules: [("l.0.q", 1, 1)], config: ["modules_to_save": ["lm_head"]])
+    #expect(
+      try ConsumerAdvice.all(path: scratch.file("a"), for: .vllm)
+        == [.init(.savedModules(["lm_head"]), .refused, .convert(.lora, needsBase: false))])
+    _ = try AdapterConversion(
+      input: scratch.file("a"), output: scratch.file("b"), target: .lora
+    ).run()
+    #expect(try ConsumerAdvice.all(path: scratch.file("b"), for: .vllm) == [])
   }
 }

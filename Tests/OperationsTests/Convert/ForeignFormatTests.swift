@@ -61,6 +61,22 @@ import Testing
     #expect(tensors[stem + ".dora_scale"]?.shape == [64, 1])
   }
 
+  /// Magnitudes of inputs, as some trainers store them, are not those of outputs.
+  @Test func magnitudesOfInputs() throws {
+    let scratch = try Scratch()
+    let square = StoredTensor.f32([2, 2], [1, 2, 3, 4])
+    try writeModel(scratch.file("base"), config: [:], ["q.weight": square])
+    try writeFile(
+      scratch.file("k.safetensors"),
+      [
+        "lora_unet_q.lora_down.weight": square, "lora_unet_q.lora_up.weight": square,
+        "lora_unet_q.dora_scale": .f32([1, 2], [1, 2]),
+      ])
+    #expect(throws: ConversionError.self) {
+      try convert(scratch.file("k.safetensors"), scratch.file("out"), base: scratch.file("base"))
+    }
+  }
+
   /// Two modules whose names differ only in `_` and `.` cannot be told apart.
   @Test func ambiguousUnderscores() throws {
     let scratch = try Scratch()

@@ -95,10 +95,13 @@ func readModel(_ path: String) throws -> [String: StoredTensor] {
 }
 
 /// Writes one safetensors file.
-func writeFile(_ path: String, _ tensors: [String: StoredTensor]) throws {
+func writeFile(
+  _ path: String, _ tensors: [String: StoredTensor], metadata: [String: String] = [:]
+) throws {
   let layout = try SafetensorsLayout(
     tensors: tensors.map { ($0.key, $0.value.dtype, $0.value.shape) },
-    metadata: [(key: "format", value: "pt")])
+    metadata: [(key: "format", value: "pt")]
+      + metadata.sorted { $0.key < $1.key }.map { (key: $0.key, value: $0.value) })
   let output = try OutputFile(path: path)
   try output.write(layout.leadingBytes, at: 0)
   for tensor in layout.tensors {
