@@ -21,6 +21,11 @@ final class TrainRendering {
   private var seconds: Double { (ContinuousClock.now - began) / .seconds(1) }
 
   func start() {
+    if training.request.pooling != nil, !output.quiet {
+      Terminal.tell(
+        "warning: the classifier looks at what --pooling says; one of transformers looks at what its "
+          + "family does, and needs the same pooling to give the same answers")
+    }
     guard !output.json, !output.quiet else { return }
     let (trained, all) = (training.trainableParameters, training.allParameters)
     Terminal.put(
