@@ -107,19 +107,16 @@ private struct ButterflyUpdate: RowwiseTransform {
   func makeRowTransform() -> (
     Int, UnsafeMutableBufferPointer<Float>, UnsafeMutableBufferPointer<Float>
   ) -> Void {
-    var old = [Float](repeating: 0, count: columns)
-    var turned = old
-    return { row, values, _ in
-      old.withUnsafeMutableBufferPointer { old in
-        turned.withUnsafeMutableBufferPointer { turned in
-          for factor in factors {
-            for (index, place) in factor.order.enumerated() { old[place] = values[index] }
-            turned.update(repeating: 0)
-            factor.rotation.rotate(UnsafeBufferPointer(old), into: turned)
-            for (index, place) in factor.order.enumerated() { values[index] = turned[place] }
-          }
-          values.multiply(by: scale[row])
+    { [factors, scale, columns] row, values, _ in
+      withUnsafeTemporaryAllocation(of: Float.self, capacity: 2 * columns) { scratch in
+        let (old, turned) = (scratch.slice(0..<columns), scratch.slice(columns..<2 * columns))
+        for factor in factors {
+          for (index, place) in factor.order.enumerated() { old[place] = values[index] }
+          turned.initialize(repeating: 0)
+          factor.rotation.rotate(UnsafeBufferPointer(old), into: turned)
+          for (index, place) in factor.order.enumerated() { values[index] = turned[place] }
         }
+        values.multiply(by: scale[row])
       }
     }
   }
