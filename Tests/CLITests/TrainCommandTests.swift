@@ -184,14 +184,18 @@ private let models = Tool.fixtures + "/training"
     let out = folder.file("out")
     let arguments = [
       "train", models + "/llama/base", out, "--data", models + "/llama/data.safetensors",
-      "--steps", "4000", "--batch-size", "1", "--quiet",
+      "--steps", "100000000", "--batch-size", "1", "--json",
     ]
     let process = Process()
+    let output = Pipe()
     process.executableURL = URL(filePath: Tool.executable)
     process.arguments = arguments
+    process.standardOutput = output
     try process.run()
-    Thread.sleep(forTimeInterval: 1.5)
+    // The first steps are done.
+    #expect(!output.fileHandleForReading.availableData.isEmpty)
     process.interrupt()
+    _ = output.fileHandleForReading.readDataToEndOfFile()
     process.waitUntilExit()
     #expect(process.terminationStatus == 130)
     #expect(!FileSystem.exists(out))
