@@ -110,17 +110,26 @@ private struct Features {
     output = current
   }
 
+  /// Calls `body` with every row, the mean that it is part of, and its share in that.
+  private static func eachRow(
+    of counts: [Int], _ body: (_ row: Int, _ mean: Int, _ share: Float) -> Void
+  ) {
+    var row = 0
+    for (mean, count) in counts.enumerated() {
+      for _ in 0..<count {
+        body(row, mean, 1 / Float(count))
+        row += 1
+      }
+    }
+  }
+
   private static func means(
     _ rows: Matrix, _ counts: [Int], _ context: LayerContext
   ) -> Matrix {
     let means = context.matrix(counts.count, rows.columns)
     means.fill(0)
-    var row = 0
-    for (index, count) in counts.enumerated() {
-      for _ in 0..<count {
-        Float.add(rows[row], times: 1 / Float(count), to: means[index])
-        row += 1
-      }
+    eachRow(of: counts) { row, mean, share in
+      Float.add(rows[row], times: share, to: means[mean])
     }
     return means
   }
@@ -129,12 +138,8 @@ private struct Features {
   private func spread(_ gradient: Matrix, _ context: LayerContext) -> Matrix {
     let rows = context.matrix(counts.reduce(0, +), gradient.columns)
     rows.fill(0)
-    var row = 0
-    for (index, count) in counts.enumerated() {
-      for _ in 0..<count {
-        Float.add(gradient[index], times: 1 / Float(count), to: rows[row])
-        row += 1
-      }
+    Self.eachRow(of: counts) { row, mean, share in
+      Float.add(gradient[mean], times: share, to: rows[row])
     }
     return rows
   }
