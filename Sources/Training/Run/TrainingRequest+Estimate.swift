@@ -10,9 +10,9 @@ extension TrainingRequest {
       quantization: quantization.flatMap { BaseQuantization(rawValue: $0.kind.rawValue) },
       sequenceLength: sequenceLength, batchSize: batchSize, settings: settings)
     estimate.recomputesBlocks = recomputesBlocks
-    let longest = try estimate.report(model: base).sequenceLength
-    estimate.step = try largestStep(longest: longest)
-    var report = try estimate.report(model: base)
+    let shapes = try ModelShapes(path: base)
+    estimate.step = try largestStep(longest: try estimate.report(shapes).sequenceLength)
+    var report = try estimate.report(shapes)
     switch optimizer {
     case .adamw: break
     // Two codes of a byte for each number; the constants of the blocks are few.

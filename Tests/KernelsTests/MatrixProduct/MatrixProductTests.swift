@@ -90,29 +90,41 @@ extension KernelPaths {
           for element in ElementType.allCases {
             let bytes = element.rounded(random.floats(height * width, 1))
             let widened = element.widened(bytes)
-            let plain = TestMatrix(widened, rows: height, columns: width)
-            let expected = TestMatrix(
-              [Float](repeating: 0, count: rows * columns), rows: rows, columns: columns)
-            pool.multiply(
-              x.view, transposed ? plain.view.transposed : plain.view, precision: precision,
-              into: expected.view)
             bytes.withUnsafeBytes { raw in
               guard let start = raw.baseAddress else { return }
               let matrix = StoredMatrix(
                 start, element: element, rows: height, columns: width, owner: nil)
-              ProductPaths.each { name in
-                let c = TestMatrix(
-                  [Float](repeating: 9, count: rows * columns), rows: rows, columns: columns)
-                pool.multiply(
-                  x.view, matrix, transposed: transposed, precision: precision, into: c.view)
-                compare(
-                  "\(name) \(element)",
-                  Case(rows: rows, columns: columns, depth: depth, bTransposed: transposed),
-                  found: c.values, expected: expected.values)
-              }
+              compare(
+                matrix, of: widened, timesRightOf: x, transposed: transposed,
+                precision: precision, pool, "\(element)")
             }
           }
         }
+      }
+    }
+
+    /// x times `matrix`, or its transpose, is x times the matrix of its elements, `widened`, on every path.
+    private func compare(
+      _ matrix: StoredMatrix, of widened: [Float], timesRightOf x: TestMatrix, transposed: Bool,
+      precision: MatrixPrecision, _ pool: ThreadPool, _ form: String
+    ) {
+      let plain = TestMatrix(widened, rows: matrix.rows, columns: matrix.columns)
+      let (rows, depth) = (x.view.rows, x.view.columns)
+      let columns = transposed ? matrix.rows : matrix.columns
+      let expected = TestMatrix(
+        [Float](repeating: 0, count: rows * columns), rows: rows, columns: columns)
+      pool.multiply(
+        x.view, transposed ? plain.view.transposed : plain.view, precision: precision,
+        into: expected.view)
+      ProductPaths.each { name in
+        let c = TestMatrix(
+          [Float](repeating: 9, count: rows * columns), rows: rows, columns: columns)
+        pool.multiply(
+          x.view, matrix, transposed: transposed, precision: precision, into: c.view)
+        compare(
+          "\(name) \(form)",
+          Case(rows: rows, columns: columns, depth: depth, bTransposed: transposed),
+          found: c.values, expected: expected.values)
       }
     }
 
@@ -130,23 +142,9 @@ extension KernelPaths {
           for matrix in try quantized(bytes, rows: height, columns: width) {
             var widened = [Float](repeating: 0, count: height * width)
             widened.withUnsafeMutableBufferPointer { matrix.decodeRows(0..<height, into: $0) }
-            let plain = TestMatrix(widened, rows: height, columns: width)
-            let expected = TestMatrix(
-              [Float](repeating: 0, count: rows * columns), rows: rows, columns: columns)
-            pool.multiply(
-              x.view, transposed ? plain.view.transposed : plain.view, precision: precision,
-              into: expected.view)
-            let packed = StoredMatrix(PackedMatrix(matrix))
-            ProductPaths.each { name in
-              let c = TestMatrix(
-                [Float](repeating: 9, count: rows * columns), rows: rows, columns: columns)
-              pool.multiply(
-                x.view, packed, transposed: transposed, precision: precision, into: c.view)
-              compare(
-                "\(name) \(matrix.columns)",
-                Case(rows: rows, columns: columns, depth: depth, bTransposed: transposed),
-                found: c.values, expected: expected.values)
-            }
+            compare(
+              StoredMatrix(PackedMatrix(matrix)), of: widened, timesRightOf: x,
+              transposed: transposed, precision: precision, pool, "\(matrix.columns)")
           }
         }
       }

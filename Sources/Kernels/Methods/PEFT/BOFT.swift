@@ -104,20 +104,19 @@ private struct ButterflyUpdate: RowwiseTransform {
   let rows: Int
   let columns: Int
 
-  func makeRowTransform() -> (
-    Int, UnsafeMutableBufferPointer<Float>, UnsafeMutableBufferPointer<Float>
-  ) -> Void {
-    { [factors, scale, columns] row, values, _ in
-      withUnsafeTemporaryAllocation(of: Float.self, capacity: 2 * columns) { scratch in
-        let (old, turned) = (scratch.slice(0..<columns), scratch.slice(columns..<2 * columns))
-        for factor in factors {
-          for (index, place) in factor.order.enumerated() { old[place] = values[index] }
-          turned.initialize(repeating: 0)
-          factor.rotation.rotate(UnsafeBufferPointer(old), into: turned)
-          for (index, place) in factor.order.enumerated() { values[index] = turned[place] }
-        }
-        values.multiply(by: scale[row])
-      }
+  var scratchCount: Int { 2 * columns }
+
+  func transform(
+    row: Int, _ values: UnsafeMutableBufferPointer<Float>,
+    base: UnsafeMutableBufferPointer<Float>, scratch: UnsafeMutableBufferPointer<Float>
+  ) {
+    let (old, turned) = (scratch.slice(0..<columns), scratch.slice(columns..<2 * columns))
+    for factor in factors {
+      for (index, place) in factor.order.enumerated() { old[place] = values[index] }
+      turned.update(repeating: 0)
+      factor.rotation.rotate(UnsafeBufferPointer(old), into: turned)
+      for (index, place) in factor.order.enumerated() { values[index] = turned[place] }
     }
+    values.multiply(by: scale[row])
   }
 }

@@ -51,16 +51,14 @@ struct BlockRotationUpdate: RowwiseTransform {
   let rows: Int
   let columns: Int
 
-  func makeRowTransform() -> (
-    Int, UnsafeMutableBufferPointer<Float>, UnsafeMutableBufferPointer<Float>
-  ) -> Void {
-    var old = [Float](repeating: 0, count: columns)
-    return { _, values, _ in
-      old.withUnsafeMutableBufferPointer { old in
-        _ = old.update(fromContentsOf: values)
-        values.update(repeating: 0)
-        rotation.rotate(UnsafeBufferPointer(old), into: values)
-      }
-    }
+  var scratchCount: Int { columns }
+
+  func transform(
+    row: Int, _ values: UnsafeMutableBufferPointer<Float>,
+    base: UnsafeMutableBufferPointer<Float>, scratch: UnsafeMutableBufferPointer<Float>
+  ) {
+    _ = scratch.update(fromContentsOf: values)
+    values.update(repeating: 0)
+    rotation.rotate(UnsafeBufferPointer(scratch), into: values)
   }
 }

@@ -124,14 +124,13 @@ private struct ProductReplacement: RowwiseTransform {
 
   var columns: Int { matrix.rows }
 
-  func makeRowTransform() -> (
-    Int, UnsafeMutableBufferPointer<Float>, UnsafeMutableBufferPointer<Float>
-  ) -> Void {
-    { _, values, base in
-      let product = matrix.product(withRow: UnsafeBufferPointer(base))
-      for column in values.indices {
-        values[column] = Float(Double(values[column]) - Double(base[column]) + product[column])
-      }
+  func transform(
+    row: Int, _ values: UnsafeMutableBufferPointer<Float>,
+    base: UnsafeMutableBufferPointer<Float>, scratch: UnsafeMutableBufferPointer<Float>
+  ) {
+    let product = matrix.product(withRow: UnsafeBufferPointer(base))
+    for column in values.indices {
+      values[column] = Float(Double(values[column]) - Double(base[column]) + product[column])
     }
   }
 }

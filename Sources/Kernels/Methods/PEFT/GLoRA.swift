@@ -97,18 +97,16 @@ public struct GLoRA: AdapterMethod {
     let rows: Int
     let columns: Int
 
-    func makeRowTransform() -> (
-      Int, UnsafeMutableBufferPointer<Float>, UnsafeMutableBufferPointer<Float>
-    ) -> Void {
-      var scratch = [Float](repeating: 0, count: columns)
-      return { row, values, base in
-        scratch.withUnsafeMutableBufferPointer { scratch in
-          Self.fill(scratch, with: factor, row: row)
-          for column in values.indices { values[column].addProduct(base[column], scratch[column]) }
-          Self.fill(scratch, with: addend, row: row)
-          values.addProduct(1, UnsafeBufferPointer(scratch))
-        }
-      }
+    var scratchCount: Int { columns }
+
+    func transform(
+      row: Int, _ values: UnsafeMutableBufferPointer<Float>,
+      base: UnsafeMutableBufferPointer<Float>, scratch: UnsafeMutableBufferPointer<Float>
+    ) {
+      Self.fill(scratch, with: factor, row: row)
+      for column in values.indices { values[column].addProduct(base[column], scratch[column]) }
+      Self.fill(scratch, with: addend, row: row)
+      values.addProduct(1, UnsafeBufferPointer(scratch))
     }
 
     private static func fill(

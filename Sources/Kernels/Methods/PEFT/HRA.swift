@@ -59,16 +59,15 @@ private struct ReflectionUpdate: RowwiseTransform {
   let rows: Int
   let columns: Int
 
-  func makeRowTransform() -> (
-    Int, UnsafeMutableBufferPointer<Float>, UnsafeMutableBufferPointer<Float>
-  ) -> Void {
-    { _, values, _ in
-      directions.withUnsafeBufferPointer { directions in
-        for index in 0..<directions.count / columns {
-          let direction = directions.row(index, columns: columns)
-          let overlap = VectorArithmetic.dot(UnsafeBufferPointer(values), direction)
-          values.addProduct(Float(-2 * overlap), direction)
-        }
+  func transform(
+    row: Int, _ values: UnsafeMutableBufferPointer<Float>,
+    base: UnsafeMutableBufferPointer<Float>, scratch: UnsafeMutableBufferPointer<Float>
+  ) {
+    directions.withUnsafeBufferPointer { directions in
+      for index in 0..<directions.count / columns {
+        let direction = directions.row(index, columns: columns)
+        let overlap = VectorArithmetic.dot(UnsafeBufferPointer(values), direction)
+        values.addProduct(Float(-2 * overlap), direction)
       }
     }
   }

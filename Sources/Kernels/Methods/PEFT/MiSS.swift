@@ -77,23 +77,21 @@ private struct SquareBlockUpdate: RowwiseTransform {
   let rows: Int
   let columns: Int
 
-  func makeRowTransform() -> (
-    Int, UnsafeMutableBufferPointer<Float>, UnsafeMutableBufferPointer<Float>
-  ) -> Void {
-    var change = [Float](repeating: 0, count: size)
-    return { row, values, _ in
-      blocks.withUnsafeBufferPointer { blocks in
-        change.withUnsafeMutableBufferPointer { change in
-          let first = row / size * size
-          for start in stride(from: 0, to: columns, by: size) {
-            let square = values.slice(start..<start + size)
-            _ = change.update(from: blocks.row(row, columns: size))
-            for k in 0..<size {
-              change.addProduct(square[k], blocks.row(first + k, columns: size))
-            }
-            square.addProduct(1, UnsafeBufferPointer(change))
-          }
+  var scratchCount: Int { size }
+
+  func transform(
+    row: Int, _ values: UnsafeMutableBufferPointer<Float>,
+    base: UnsafeMutableBufferPointer<Float>, scratch: UnsafeMutableBufferPointer<Float>
+  ) {
+    blocks.withUnsafeBufferPointer { blocks in
+      let first = row / size * size
+      for start in stride(from: 0, to: columns, by: size) {
+        let square = values.slice(start..<start + size)
+        _ = scratch.update(from: blocks.row(row, columns: size))
+        for k in 0..<size {
+          scratch.addProduct(square[k], blocks.row(first + k, columns: size))
         }
+        square.addProduct(1, UnsafeBufferPointer(scratch))
       }
     }
   }

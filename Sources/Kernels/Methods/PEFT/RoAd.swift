@@ -147,16 +147,17 @@ private struct ColumnPairUpdate: RowwiseTransform {
   let rows: Int
   let columns: Int
 
-  func makeRowTransform() -> (
-    Int, UnsafeMutableBufferPointer<Float>, UnsafeMutableBufferPointer<Float>
-  ) -> Void {
-    var old = [Float](repeating: 0, count: columns)
-    return { _, values, _ in
-      for index in values.indices { old[index] = values[index] }
-      for index in values.indices {
-        let (other, factor) = rotation.partner(of: index)
-        values[index] = (rotation.cosines[index] * old[index]).addingProduct(factor, old[other])
-      }
+  var scratchCount: Int { columns }
+
+  func transform(
+    row: Int, _ values: UnsafeMutableBufferPointer<Float>,
+    base: UnsafeMutableBufferPointer<Float>, scratch: UnsafeMutableBufferPointer<Float>
+  ) {
+    _ = scratch.update(fromContentsOf: values)
+    for index in values.indices {
+      let (other, factor) = rotation.partner(of: index)
+      values[index] =
+        (rotation.cosines[index] * scratch[index]).addingProduct(factor, scratch[other])
     }
   }
 }

@@ -22,20 +22,25 @@ extension RowwiseDelta {
 
 /// An update that turns each row of W into the same row of W' on its own.
 protocol RowwiseTransform: WeightUpdate {
-  /// A function that turns row `row` of W, in `values`, into the row of W'; `base` is the row of the
-  /// untouched W0. It is made once per band, on the band's thread, and owns its scratch memory.
-  func makeRowTransform() -> (
-    _ row: Int, _ values: UnsafeMutableBufferPointer<Float>,
-    _ base: UnsafeMutableBufferPointer<Float>
-  ) -> Void
+  /// Numbers that `transform(row:_:base:scratch:)` works in.
+  var scratchCount: Int { get }
+
+  /// Turns row `row` of W, in `values`, into the row of W'; `base` is the row of the untouched W0.
+  /// `scratch` holds whatever the row before left there.
+  func transform(
+    row: Int, _ values: UnsafeMutableBufferPointer<Float>,
+    base: UnsafeMutableBufferPointer<Float>, scratch: UnsafeMutableBufferPointer<Float>)
 }
 
 extension RowwiseTransform {
   var form: UpdateForm { .general }
+  var scratchCount: Int { 0 }
 
   func transform(_ band: RowBand, base: RowBand) {
-    let transform = makeRowTransform()
-    for row in band.rows { transform(row, band[row], base[row]) }
+    withUnsafeTemporaryAllocation(of: Float.self, capacity: scratchCount) { scratch in
+      scratch.initialize(repeating: 0)
+      for row in band.rows { transform(row: row, band[row], base: base[row], scratch: scratch) }
+    }
   }
 }
 

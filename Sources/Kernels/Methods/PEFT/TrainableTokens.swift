@@ -81,14 +81,13 @@ private struct RowReplacement: RowwiseTransform {
   let places: [Int: Int]
   let values: [Float]
 
-  func makeRowTransform() -> (
-    Int, UnsafeMutableBufferPointer<Float>, UnsafeMutableBufferPointer<Float>
-  ) -> Void {
-    { row, result, _ in
-      guard let place = places[row] else { return }
-      values.withUnsafeBufferPointer {
-        _ = result.update(from: $0.row(place, columns: columns))
-      }
+  func transform(
+    row: Int, _ values: UnsafeMutableBufferPointer<Float>,
+    base: UnsafeMutableBufferPointer<Float>, scratch: UnsafeMutableBufferPointer<Float>
+  ) {
+    guard let place = places[row] else { return }
+    self.values.withUnsafeBufferPointer {
+      _ = values.update(from: $0.row(place, columns: columns))
     }
   }
 }

@@ -3,10 +3,10 @@
 /// For T tokens, R of them with a target, counted in numbers:
 ///
 /// - the stream: `5·T·d` for the embedding, its input, and what blocks write to in turn;
-/// - each block: of attention, queries, keys, values and its output, `T·(2·d_q + 2·d_kv)`, and the logarithm of
-///   each softmax's sum, `T·heads`, with normalised heads queries and keys twice; the inputs of its norms and its output, and the input of the MLP's activation
-///   function, `d_ff`, with a gate `2·d_ff`, for each expert that a token goes through: of T tokens, in
-///   the last block of R;
+/// - each block: of attention, queries, keys, values and its output, `T·(2·d_q + 2·d_kv)`, with normalised
+///   heads queries and keys twice, and the logarithm of each softmax's sum, `T·heads`; the inputs of its
+///   norms and its output, and the input of the MLP's activation function, `d_ff`, with a gate `2·d_ff`,
+///   for each expert that a token goes through: of T tokens, in the last block of R;
 /// - what the modules keep of their own (`KeptActivations`): their inputs are computed again;
 /// - the gradient of the stream, and the most that is needed at a time with it: by a block `3·T·d` and the
 ///   gradients inside its MLP or attention, by the head `2·R·d` and a part of the logits;
